@@ -1,0 +1,106 @@
+//! What the server keeps for one client session: settings, temporary views, uploaded blobs, running operations, the errors
+//! whose details the client may still ask for.
+
+mod artifacts;
+mod conf;
+mod defaults;
+mod registry;
+mod views;
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use pyrite_driver::query::Query;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::error::ErrorLog;
+use crate::operation::Operations;
+
+pub use artifacts::Artifacts;
+pub use conf::{Conf, SetMode};
+pub use registry::{NOT_A_UUID, Reconnect, SessionKey, Sessions, handle_error};
+pub use views::Views;
+
+/// One client session. Its parts have their own locks; none is held across a wait.
+pub struct Session {
+    /// The user and the id that the client chose.
+    pub key: SessionKey,
+    /// Constant for the life of the session: the client refuses a server whose id changes.
+    pub server_side_id: Uuid,
+    /// Settings of this session.
+    pub conf: Mutex<Conf>,
+    /// Temporary views by name.
+    pub views: Mutex<Views>,
+    /// Blobs that the client uploaded ahead of the plans that name them.
+    pub artifacts: Mutex<Artifacts>,
+    /// The executions of this session.
+    pub operations: Operations,
+    /// Recent errors by id.
+    pub errors: ErrorLog,
+    queries: Mutex<BTreeMap<Uuid, Query>>,
+    listener: Mutex<Option<CancellationToken>>,
+}
+
+/// Ended queries that a session remembers, so that a program may still ask how they ended.
+const ENDED_QUERIES_MAX: usize = 1000;
+
+impl Session {
+    /// A fresh session with the settings that the application was submitted with.
+    pub fn new(key: SessionKey, conf: Conf) -> Session {
+        Session {
+            key,
+            server_side_id: Uuid::new_v4(),
+            conf: Mutex::new(conf),
+            views: Mutex::default(),
+            artifacts: Mutex::default(),
+            operations: Operations::default(),
+            errors: ErrorLog::default(),
+            queries: Mutex::default(),
+            listener: Mutex::default(),
+        }
+    }
+
+    /// A session of its own id that starts with this one's settings and views, as `SparkSession.cloneSession`.
+    pub fn clone_as(&self, session_id: String) -> Session {
+        let key = SessionKey { user_id: self.key.user_id.clone(), session_id };
+        let clone = Session::new(key, self.conf.lock().clone());
+        *clone.views.lock() = self.views.lock().clone();
+        clone
+    }
+
+    /// Remembers a query that this session started: by its run id it is found again, also after it ended.
+    pub fn add_query(&self, query: Query) {
+        let mut queries = self.queries.lock();
+        if queries.len() >= ENDED_QUERIES_MAX {
+            queries.retain(|_, query| query.is_active());
+        }
+        queries.insert(query.run_id(), query);
+    }
+
+    /// The query of this run, if this session started it.
+    pub fn query(&self, run_id: Uuid) -> Option<Query> {
+        self.queries.lock().get(&run_id).cloned()
+    }
+
+    /// Opens the session's listener bus; one that was open closes. The token is cancelled when this one closes.
+    pub fn open_listener(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(old) = self.listener.lock().replace(token.clone()) {
+            old.cancel();
+        }
+        token
+    }
+
+    /// Closes the listener bus.
+    pub fn close_listener(&self) {
+        if let Some(token) = self.listener.lock().take() {
+            token.cancel();
+        }
+    }
+
+    /// Takes all queries out; the caller stops them. Used when the session ends.
+    pub fn take_queries(&self) -> Vec<Query> {
+        std::mem::take(&mut *self.queries.lock()).into_values().collect()
+    }
+}

@@ -1,0 +1,291 @@
+//! Who is attached, and who is to be told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use pyrite_common::checkpoint::AttemptId;
+use pyrite_common::lifecycle;
+use pyrite_proto::executor::executor_message::Message;
+use pyrite_proto::executor::{DriverMessage, ExecutorMessage, Shutdown, Welcome, driver_message};
+use tokio::sync::mpsc;
+
+use super::wire;
+use crate::protocol::{Event, ExecutorInfo, ExecutorKey};
+
+/// Messages to one executor that wait to be sent: a few for each query and batch.
+const OUTGOING_MAX: usize = 1_024;
+/// Messages from all executors that wait for one query; beyond, the executors' streams are held back.
+const MAILBOX_MAX: usize = 4_096;
+/// An attached stream that does not say hello by then is dropped.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without a beat for so long an executor counts as stuck: a stopped process breaks no stream.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// What a query hears of its executors.
+#[derive(Debug)]
+pub enum ExecutorEvent {
+    Protocol(Event),
+    Rows(OutputRows),
+}
+
+/// Rows for a sink in the driver: one Arrow IPC stream of one attempt's shard.
+#[derive(Debug)]
+pub struct OutputRows {
+    pub batch: u64,
+    pub attempt: AttemptId,
+    pub shard: u32,
+    pub ipc: Bytes,
+}
+
+/// An executor as pages and tools show it.
+#[derive(Debug, Clone)]
+pub struct ExecutorView {
+    pub info: ExecutorInfo,
+    pub resident_bytes: u64,
+    pub cpu_micros: u64,
+    pub active_tasks: u32,
+}
+
+/// A handle on the registry; clones share it.
+#[derive(Clone)]
+pub struct Executors {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    application_id: String,
+    driver_id: String,
+    stall_max: Duration,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    executors: BTreeMap<ExecutorKey, Attached>,
+    queries: BTreeMap<String, mpsc::Sender<ExecutorEvent>>,
+}
+
+struct Attached {
+    view: ExecutorView,
+    outgoing: mpsc::Sender<DriverMessage>,
+}
+
+/// A query's mailbox; dropping it ends the subscription.
+pub struct Subscription {
+    shared: Arc<Shared>,
+    query_id: String,
+    pub events: mpsc::Receiver<ExecutorEvent>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.tables.lock().queries.remove(&self.query_id);
+    }
+}
+
+impl Executors {
+    pub fn new(application_id: impl Into<String>, driver_id: impl Into<String>) -> Executors {
+        Executors::with_stall_max(application_id.into(), driver_id.into(), STALL_MAX)
+    }
+
+    fn with_stall_max(application_id: String, driver_id: String, stall_max: Duration) -> Executors {
+        let tables = Mutex::new(Tables::default());
+        Executors { shared: Arc::new(Shared { application_id, driver_id, stall_max, tables }) }
+    }
+
+    /// The ends of an executor in this process: where it sends, and where it receives.
+    pub fn attach_in_process(&self) -> (mpsc::Sender<ExecutorMessage>, mpsc::Receiver<DriverMessage>) {
+        let (to_driver, from_executor) = mpsc::channel(OUTGOING_MAX);
+        (to_driver, self.attach(from_executor))
+    }
+
+    /// Takes an executor's messages and gives those for it; the channel closes when it is no longer wanted.
+    pub fn attach(&self, mut from_executor: mpsc::Receiver<ExecutorMessage>) -> mpsc::Receiver<DriverMessage> {
+        let (outgoing, to_executor) = mpsc::channel(OUTGOING_MAX);
+        let registry = self.clone();
+        lifecycle::spawn("executor stream", async move {
+            let hello = tokio::time::timeout(HELLO_TIMEOUT, from_executor.recv()).await;
+            let Ok(Some(ExecutorMessage { message: Some(Message::Hello(hello)) })) = hello else {
+                tracing::warn!("a stream of no executor was closed: its first message was not `Hello`");
+                return;
+            };
+            if hello.application_id != registry.shared.application_id {
+                let reason = format!("this driver runs application `{}`", registry.shared.application_id);
+                let _ = outgoing.try_send(message(driver_message::Message::Shutdown(Shutdown { reason })));
+                return;
+            }
+            let info = wire::executor_info(hello);
+            let key = info.key.clone();
+            tracing::info!(executor = key.id, host = info.host, cores = info.cores, "executor attached");
+            registry.joined(info, outgoing).await;
+            let reason = registry.receive(&key, &mut from_executor).await;
+            registry.lost(&key, reason).await;
+        });
+        to_executor
+    }
+
+    /// The mailbox of a query: first a `Joined` for each executor there is, then what happens.
+    pub fn subscribe(&self, query_id: &str) -> Subscription {
+        let (sender, events) = mpsc::channel(MAILBOX_MAX);
+        let mut tables = self.shared.tables.lock();
+        for attached in tables.executors.values() {
+            let joined = Event::ExecutorJoined(attached.view.info.clone());
+            let _ = sender.try_send(ExecutorEvent::Protocol(joined));
+        }
+        tables.queries.insert(query_id.to_string(), sender);
+        Subscription { shared: self.shared.clone(), query_id: query_id.to_string(), events }
+    }
+
+    /// Sends without waiting. An executor whose queue is full or closed is about to be lost anyway.
+    pub fn send(&self, to: &ExecutorKey, message: DriverMessage) {
+        let outgoing = self.shared.tables.lock().executors.get(to).map(|attached| attached.outgoing.clone());
+        if let Some(outgoing) = outgoing
+            && outgoing.try_send(message).is_err()
+        {
+            tracing::warn!(executor = to.id, "executor takes no messages");
+            self.shared.tables.lock().executors.remove(to);
+        }
+    }
+
+    /// The attached executors.
+    pub fn list(&self) -> Vec<ExecutorView> {
+        self.shared.tables.lock().executors.values().map(|attached| attached.view.clone()).collect()
+    }
+
+    /// Tells all executors to end.
+    pub fn shut_down(&self, reason: &str) {
+        for attached in self.shared.tables.lock().executors.values() {
+            let shutdown = Shutdown { reason: reason.to_string() };
+            let _ = attached.outgoing.try_send(message(driver_message::Message::Shutdown(shutdown)));
+        }
+    }
+
+    async fn joined(&self, info: ExecutorInfo, outgoing: mpsc::Sender<DriverMessage>) {
+        let welcome = Welcome { driver_id: self.shared.driver_id.clone() };
+        let _ = outgoing.try_send(message(driver_message::Message::Welcome(welcome)));
+        let queries = {
+            let mut tables = self.shared.tables.lock();
+            let view = ExecutorView { info: info.clone(), resident_bytes: 0, cpu_micros: 0, active_tasks: 0 };
+            tables.executors.insert(info.key.clone(), Attached { view, outgoing });
+            tables.queries.values().cloned().collect::<Vec<_>>()
+        };
+        tell(queries, || Event::ExecutorJoined(info.clone())).await;
+    }
+
+    async fn lost(&self, key: &ExecutorKey, reason: String) {
+        tracing::info!(executor = key.id, reason, "executor lost");
+        let queries = {
+            let mut tables = self.shared.tables.lock();
+            tables.executors.remove(key);
+            tables.queries.values().cloned().collect::<Vec<_>>()
+        };
+        tell(queries, || Event::ExecutorLost { executor: key.clone(), reason: reason.clone() }).await;
+    }
+
+    /// Forwards what an executor says until it is gone; says why it is.
+    async fn receive(&self, key: &ExecutorKey, messages: &mut mpsc::Receiver<ExecutorMessage>) -> String {
+        let mut beats = false;
+        loop {
+            let received = if beats {
+                tokio::time::timeout(self.shared.stall_max, messages.recv()).await
+            } else {
+                Ok(messages.recv().await)
+            };
+            let received = match received {
+                Ok(Some(received)) => received,
+                Ok(None) => return "its stream ended".to_string(),
+                Err(_) => return format!("it showed no life for {} s", self.shared.stall_max.as_secs()),
+            };
+            let Some(received) = received.message else { continue };
+            if let Message::Beat(beat) = &received {
+                beats = true;
+                if let Some(attached) = self.shared.tables.lock().executors.get_mut(key) {
+                    attached.view.resident_bytes = beat.resident_bytes;
+                    attached.view.cpu_micros = beat.cpu_micros;
+                    attached.view.active_tasks = beat.active_tasks;
+                }
+                continue;
+            }
+            let Some((query_id, event)) = wire::event(key, received) else { continue };
+            let mailbox = self.shared.tables.lock().queries.get(&query_id).cloned();
+            if let Some(mailbox) = mailbox {
+                let _ = mailbox.send(event).await;
+            }
+        }
+    }
+}
+
+async fn tell(queries: Vec<mpsc::Sender<ExecutorEvent>>, event: impl Fn() -> Event) {
+    for query in queries {
+        let _ = query.send(ExecutorEvent::Protocol(event())).await;
+    }
+}
+
+fn message(message: driver_message::Message) -> DriverMessage {
+    DriverMessage { message: Some(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyrite_proto::executor::{Hello, Published};
+
+    use super::*;
+
+    fn say(message: Message) -> ExecutorMessage {
+        ExecutorMessage { message: Some(message) }
+    }
+
+    fn hello(application_id: &str) -> ExecutorMessage {
+        say(Message::Hello(Hello {
+            application_id: application_id.into(),
+            executor_id: "0".into(),
+            incarnation: "i".into(),
+            cores: 2,
+            ..Hello::default()
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_query_hears_of_executors_before_and_after_it_subscribes() {
+        let executors = Executors::new("app", "driver");
+        let mut early = executors.subscribe("early");
+        let (to_driver, mut from_driver) = executors.attach_in_process();
+        to_driver.send(hello("app")).await.unwrap();
+        assert!(matches!(from_driver.recv().await.unwrap().message, Some(driver_message::Message::Welcome(_))));
+        assert!(matches!(early.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorJoined(_)))));
+        let mut late = executors.subscribe("late");
+        assert!(matches!(late.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorJoined(_)))));
+        let published = Published { query_id: "late".into(), batch: 3, attempt: None };
+        to_driver.send(say(Message::Published(published))).await.unwrap();
+        let heard = late.events.recv().await;
+        assert!(matches!(heard, Some(ExecutorEvent::Protocol(Event::Published { batch: 3, .. }))), "{heard:?}");
+        drop(to_driver);
+        assert!(matches!(early.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorLost { .. }))));
+        assert!(matches!(late.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorLost { .. }))));
+        assert!(executors.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_executor_of_another_application_is_sent_away() {
+        let executors = Executors::new("app", "driver");
+        let (to_driver, mut from_driver) = executors.attach_in_process();
+        to_driver.send(hello("other")).await.unwrap();
+        assert!(matches!(from_driver.recv().await.unwrap().message, Some(driver_message::Message::Shutdown(_))));
+        assert!(from_driver.recv().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn beats_that_stop_are_a_loss() {
+        let executors = Executors::with_stall_max("app".into(), "driver".into(), Duration::from_millis(20));
+        let mut query = executors.subscribe("q");
+        let (to_driver, _from_driver) = executors.attach_in_process();
+        to_driver.send(hello("app")).await.unwrap();
+        to_driver.send(say(Message::Beat(Default::default()))).await.unwrap();
+        query.events.recv().await;
+        let lost = query.events.recv().await;
+        assert!(matches!(lost, Some(ExecutorEvent::Protocol(Event::ExecutorLost { .. }))));
+    }
+}

@@ -1,0 +1,216 @@
+//! The run loop of one query: receive an event, apply it to the machine, perform what it says. Nothing is decided here.
+
+mod actions;
+mod outcome;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prost::Message as _;
+use pyrite_engine::error::SparkError;
+use pyrite_proto::executor::StartQuery;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::outcome::Publication;
+use super::driver::{Clock, DriverConfig};
+use super::handle::{Command, Query};
+use super::prepare::Prepared;
+use super::rows::Collected;
+use super::{Queries, QueryStart};
+use crate::checkpoint::Location;
+use crate::executors::{ExecutorEvent, Executors, Subscription};
+use crate::progress::Identity;
+use crate::protocol::{Ending, Event, QueryMachine, QuerySpec, Rules, Status, StoreReply};
+use crate::sink::BatchSink;
+use crate::source::{Poller, SourceEvent};
+
+/// Results of the loop's own work that wait: at most a few at a time.
+const INTERNAL_MAX: usize = 64;
+const COMMANDS_MAX: usize = 64;
+/// The wait when nothing is asked for: the select needs some time.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// Everything that a run starts with.
+pub(super) struct Start {
+    pub start: QueryStart,
+    pub run_id: Uuid,
+    pub prepared: Prepared,
+    pub location: Location,
+    /// New for each start: the driver's name in the checkpoint.
+    pub driver: String,
+    pub config: DriverConfig,
+    pub executors: Executors,
+    pub queries: Queries,
+    pub clock: Clock,
+    pub started: oneshot::Sender<Result<Query, SparkError>>,
+}
+
+/// What the loop's own tasks report.
+enum Internal {
+    Store { request: u64, reply: StoreReply },
+    Sink { event: Event, rows: u64 },
+}
+
+/// One run of a query.
+pub(super) struct Runner {
+    machine: QueryMachine,
+    start: QueryStart,
+    run_id: Uuid,
+    location: Location,
+    executors: Executors,
+    queries: Queries,
+    clock: Clock,
+    publication: Arc<Publication>,
+    sink: Option<Arc<Mutex<Box<dyn BatchSink>>>>,
+    start_query: StartQuery,
+    identity: Identity,
+    poller: Poller,
+    /// There from the moment the checkpoint gave the query its id.
+    running: Option<Running>,
+    started: Option<oneshot::Sender<Result<Query, SparkError>>>,
+    internal: mpsc::Sender<Internal>,
+    collected: Collected,
+    wake: Instant,
+    drains: Vec<(u64, oneshot::Sender<()>)>,
+    trouble: Option<String>,
+    shown: Option<(Status, Option<String>)>,
+    sink_rows: Option<u64>,
+    previous_us: Option<i64>,
+    idle_since_us: i64,
+    /// The newest snapshot of each shard of the current map.
+    snapshots: BTreeMap<u32, u64>,
+    map_generation: u64,
+    settings: super::prepare::Settings,
+    ending: Option<Ending>,
+}
+
+struct Running {
+    query: Query,
+    subscription: Subscription,
+}
+
+impl Runner {
+    /// Runs the query to its end.
+    pub(super) async fn run(start: Start) {
+        let (internal, mut results) = mpsc::channel(INTERNAL_MAX);
+        let (source_sender, mut source_events) = mpsc::channel(INTERNAL_MAX);
+        let (command_sender, mut commands) = mpsc::channel(COMMANDS_MAX);
+        let poller = match Poller::start(start.prepared.sources.clone(), source_sender) {
+            Ok(poller) => poller,
+            Err(error) => {
+                let message = format!("cannot start the thread for offsets: {error}");
+                let _ = start.started.send(Err(outcome::internal(message)));
+                return;
+            }
+        };
+        let mut runner = Runner::new(start, poller, internal);
+        runner.apply(Event::Start, &command_sender).await;
+        while runner.ending.is_none() {
+            let wake = runner.wake;
+            tokio::select! {
+                Some(result) = results.recv() => runner.internal(result, &command_sender).await,
+                Some(event) = executor_event(&mut runner.running) => match event {
+                    ExecutorEvent::Protocol(event) => runner.apply(event, &command_sender).await,
+                    ExecutorEvent::Rows(rows) => runner.collected.add(rows),
+                },
+                Some(event) = source_events.recv() => match event {
+                    SourceEvent::Protocol(event) => runner.apply(event, &command_sender).await,
+                    SourceEvent::Trouble(trouble) => {
+                        runner.trouble = trouble;
+                        runner.show();
+                    }
+                },
+                Some(command) = commands.recv() => match command {
+                    Command::Stop => runner.apply(Event::Stop, &command_sender).await,
+                    Command::ProcessAllAvailable(done) => {
+                        let generation = runner.machine.next_generation();
+                        runner.drains.push((generation, done));
+                    }
+                },
+                () = tokio::time::sleep_until(wake) => {
+                    runner.wake = Instant::now() + FAR;
+                    runner.apply(Event::Wake, &command_sender).await;
+                }
+            }
+        }
+        runner.finish();
+    }
+
+    fn new(start: Start, poller: Poller, internal: mpsc::Sender<Internal>) -> Runner {
+        let Start { start, run_id, prepared, location, driver, config, executors, queries, clock, started } = start;
+        let splits_min = prepared.sources.iter().map(|source| source.splits_min).max().unwrap_or(0);
+        let identity = Identity {
+            id: String::new(),
+            run_id: run_id.to_string(),
+            name: start.name.clone(),
+            sources: prepared.sources.iter().map(|source| source.subscription.description()).collect(),
+            sink: prepared.sink.description,
+        };
+        let spec = QuerySpec {
+            new_query_id: Uuid::new_v4().to_string(),
+            driver,
+            host: config.host,
+            app: config.app_name,
+            plan_hash: prepared.shape,
+            limits: prepared.sources.iter().map(|source| source.limits).collect(),
+            watermarks: prepared.watermarks,
+            watermark_policy: prepared.settings.watermark_policy,
+            operators: prepared.operators,
+            publish: prepared.publish,
+            trigger: start.trigger,
+            no_data_batches: prepared.settings.no_data_batches,
+            shards: prepared.settings.shards,
+            splits_min,
+            task_failures_max: prepared.settings.task_failures_max,
+            conf: prepared.settings.pinned.clone(),
+            rules: Rules::default(),
+        };
+        let start_query = StartQuery {
+            query_id: String::new(),
+            run_id: run_id.to_string(),
+            plan: prepared.plan.encode_to_vec().into(),
+            checkpoint: location.path.clone(),
+            settings: start.settings.clone().into_iter().collect(),
+        };
+        Runner {
+            machine: QueryMachine::new(spec),
+            start,
+            run_id,
+            location,
+            executors,
+            queries,
+            clock,
+            publication: Arc::new(Publication { driver_part: prepared.driver_part, schema: prepared.schema }),
+            sink: prepared.sink.sink.map(|sink| Arc::new(Mutex::new(sink))),
+            start_query,
+            identity,
+            poller,
+            running: None,
+            started: Some(started),
+            internal,
+            collected: Collected::default(),
+            wake: Instant::now() + FAR,
+            drains: Vec::new(),
+            trouble: None,
+            shown: None,
+            sink_rows: None,
+            previous_us: None,
+            idle_since_us: clock.now_us(),
+            snapshots: BTreeMap::new(),
+            map_generation: 0,
+            settings: prepared.settings,
+            ending: None,
+        }
+    }
+}
+
+async fn executor_event(running: &mut Option<Running>) -> Option<ExecutorEvent> {
+    match running {
+        Some(running) => running.subscription.events.recv().await,
+        None => None,
+    }
+}

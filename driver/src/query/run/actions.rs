@@ -1,0 +1,249 @@
+//! Performing the machine's actions, and showing what it does.
+
+use pyrite_common::lifecycle;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::outcome::{publish, spark_error, text};
+use super::{Internal, Runner, Running};
+use crate::checkpoint::{perform, purge};
+use crate::executors::to_driver_message;
+use crate::progress::progress;
+use crate::protocol::{Action, BatchReport, Ending, Event, Fault, Phase, Trigger};
+use crate::query::handle::{Command, Query, QueryEvent, QueryFailure};
+
+/// How often old files are taken away, in batches.
+const PURGE_EVERY: u64 = 20;
+
+impl Runner {
+    pub(super) async fn internal(&mut self, result: Internal, commands: &mpsc::Sender<Command>) {
+        match result {
+            Internal::Store { request, reply } => self.apply(Event::Store { request, reply }, commands).await,
+            Internal::Sink { event, rows } => {
+                self.sink_rows = Some(rows);
+                self.apply(event, commands).await;
+            }
+        }
+    }
+
+    pub(super) async fn apply(&mut self, event: Event, commands: &mpsc::Sender<Command>) {
+        if let Event::ExecutorLost { executor, reason } = &event {
+            tracing::debug!(executor = executor.id, reason, "query lost an executor");
+        }
+        let actions = self.machine.apply(self.clock.now_us(), event);
+        if self.running.is_none()
+            && let Some(id) = self.machine.query_id().map(str::to_string)
+        {
+            self.register(&id, commands).await;
+        }
+        for action in actions {
+            self.perform(action);
+        }
+        self.show();
+    }
+
+    /// The checkpoint gave the query its id: from here on it is visible, and executors can be told about it.
+    async fn register(&mut self, id: &str, commands: &mpsc::Sender<Command>) {
+        let Ok(uuid) = Uuid::parse_str(id) else {
+            let fault = Fault::new(format!("the checkpoint's `metadata` has the id `{id}`, which is no UUID"));
+            self.ending = Some(Ending::Failed(fault));
+            return;
+        };
+        if let Some(active) = self.queries.get(id) {
+            if !self.settings.stop_active_run {
+                let message = format!(
+                    "Cannot start query with id {id} as another query with same id is already active. Perhaps you are \
+                     attempting to restart a query from checkpoint that is already active. You may stop the old query \
+                     by setting the SQL configuration: spark.conf.set(\"spark.sql.streaming.stopActiveRunOnRestart\", true) and retry."
+                );
+                self.ending = Some(Ending::Failed(Fault::new(message)));
+                return;
+            }
+            tracing::warn!(query = id, run = %active.run_id(), "the active run of this checkpoint is stopped for the new one");
+            active.stop().await;
+        }
+        self.identity.id = id.to_string();
+        self.start_query.query_id = id.to_string();
+        let query = Query::new(
+            uuid,
+            self.run_id,
+            self.start.name.clone(),
+            self.clock.now_us(),
+            self.start.analyzed.clone(),
+            self.settings.progress_max,
+            commands.clone(),
+        );
+        self.queries.started(&query);
+        tracing::info!(query = id, run = %self.run_id, name = self.start.name, checkpoint = self.location.path, "query started");
+        let subscription = self.executors.subscribe(id);
+        if let Some(started) = self.started.take() {
+            let _ = started.send(Ok(query.clone()));
+        }
+        query.tell(QueryEvent::Started);
+        self.running = Some(Running { query, subscription });
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Store { request, ask } => {
+                let (store, results) = (self.location.store.clone(), self.internal.clone());
+                lifecycle::spawn("checkpoint", async move {
+                    let reply = perform(&store, ask).await;
+                    let _ = results.send(Internal::Store { request, reply }).await;
+                });
+            }
+            Action::ResolveStart { source } => self.poller.resolve(source),
+            Action::Poll { generation, known } => self.poller.poll(generation, known),
+            Action::Send { to, command } => {
+                let message = to_driver_message(&self.identity.id, &self.identity.run_id, &self.start_query, command);
+                self.executors.send(&to, message);
+            }
+            Action::RunSink { batch, attempt } => {
+                let Some(sink) = self.sink.clone() else { return };
+                let rows = self.collected.take(attempt);
+                let (publication, results) = (self.publication.clone(), self.internal.clone());
+                lifecycle::spawn("sink", async move {
+                    let (event, rows) = match publish(publication, sink, batch, rows).await {
+                        Ok(rows) => (Event::SinkDone { batch, attempt }, rows),
+                        Err(fault) => (Event::SinkFailed { batch, attempt, fault }, 0),
+                    };
+                    let _ = results.send(Internal::Sink { event, rows }).await;
+                });
+            }
+            Action::DropRows { attempt } => self.collected.drop_through(attempt),
+            Action::Report(report) => self.report(*report),
+            Action::Idle { generation } => self.idle(generation),
+            Action::Wake { at_us } => {
+                let wait = u64::try_from(at_us - self.clock.now_us()).unwrap_or(0);
+                self.wake = Instant::now() + std::time::Duration::from_micros(wait);
+            }
+            Action::Ended(ending) => self.ending = Some(ending),
+        }
+    }
+
+    fn report(&mut self, report: BatchReport) {
+        let progress = progress(&self.identity, &report, self.previous_us, self.sink_rows.take());
+        self.previous_us = Some(report.started_us);
+        self.idle_since_us = report.ended_us;
+        for loss in &report.data_loss {
+            tracing::warn!(query = self.identity.id, batch = report.batch, "records were lost: {loss}");
+        }
+        tracing::info!(
+            query = self.identity.id,
+            batch = report.batch,
+            attempt = %report.attempt,
+            rows = report.input_rows(),
+            duration_ms = report.durations.trigger_execution_us / 1000,
+            failed_tries = report.failed_tries,
+            "batch committed"
+        );
+        if let Some(running) = &self.running {
+            running.query.add_progress(progress);
+        }
+        self.tidy(&report);
+    }
+
+    /// Everything that was there is processed.
+    fn idle(&mut self, generation: u64) {
+        let (done, waiting) = self.drains.drain(..).partition(|(from, _)| *from <= generation);
+        self.drains = waiting;
+        let done: Vec<_> = done;
+        for (_, waiter) in done {
+            let _ = waiter.send(());
+        }
+        let now_us = self.clock.now_us();
+        if now_us - self.idle_since_us >= self.settings.idle_interval_us {
+            self.idle_since_us = now_us;
+            if let Some(running) = &self.running {
+                running.query.tell(QueryEvent::Idle);
+            }
+        }
+    }
+
+    /// Takes old files away in the background: logs that Spark's retention no longer asks for, and state that every
+    /// shard has a newer snapshot of.
+    fn tidy(&mut self, report: &BatchReport) {
+        if report.map_generation != self.map_generation {
+            self.map_generation = report.map_generation;
+            self.snapshots.clear();
+        }
+        for snapshot in &report.snapshots {
+            let newest = self.snapshots.entry(snapshot.shard).or_default();
+            *newest = (*newest).max(snapshot.batch);
+        }
+        let Some(retained_from) = report.batch.checked_sub(self.settings.batches_retained) else { return };
+        let covered = self.snapshots.len() == report.shards;
+        let oldest = self.snapshots.values().min().copied().unwrap_or(u64::MAX);
+        if report.batch % PURGE_EVERY != 0 || !covered {
+            return;
+        }
+        let (store, term) = (self.location.store.clone(), self.machine.status().term);
+        let batch = retained_from.min(oldest);
+        lifecycle::spawn("purge", async move {
+            if let Err(error) = purge(&store, term, batch, batch).await {
+                tracing::warn!("old checkpoint files stay: {error}");
+            }
+        });
+    }
+
+    /// Puts what the machine does into the query's status, in Spark's words where it has them.
+    pub(super) fn show(&mut self) {
+        let Some(running) = &self.running else { return };
+        let status = self.machine.status();
+        let shown = Some((status.clone(), self.trouble.clone()));
+        if self.shown == shown {
+            return;
+        }
+        let is_idle = status.phase == Phase::Idle;
+        let text = match (&self.trouble, status.phase) {
+            (Some(trouble), _) => format!("Waiting: {trouble}"),
+            (None, Phase::Claim | Phase::Recover) => "Initializing sources".to_string(),
+            (None, Phase::Idle) => match self.start.trigger {
+                Trigger::ProcessingTime(_) => "Waiting for next trigger".to_string(),
+                Trigger::Default | Trigger::AvailableNow | Trigger::Once => "Waiting for data to arrive".to_string(),
+            },
+            (None, Phase::Run) if status.waits_for_executors => {
+                tracing::info!(query = self.identity.id, batch = status.batch, "batch waits for executors");
+                "Waiting for executors".to_string()
+            }
+            (None, Phase::Plan | Phase::Run | Phase::Publish | Phase::Commit) => "Processing new data".to_string(),
+            (None, Phase::Stopped) => "Stopped".to_string(),
+        };
+        running.query.set_status(text, !is_idle);
+        self.shown = shown;
+    }
+
+    /// The query's end: tells everyone who waits.
+    pub(super) fn finish(mut self) {
+        let ending = self.ending.take().unwrap_or(Ending::Finished);
+        let fault = match ending {
+            Ending::Finished => None,
+            Ending::Failed(fault) | Ending::Superseded(fault) => Some(fault),
+        };
+        if fault.is_some() {
+            self.location.keep();
+        }
+        if let (Some(started), Some(fault)) = (self.started.take(), fault.clone()) {
+            let _ = started.send(Err(spark_error(fault)));
+        }
+        let Some(Running { query, subscription }) = self.running.take() else { return };
+        drop(subscription);
+        let failure = fault.map(|fault| {
+            tracing::error!(query = self.identity.id, run = %self.run_id, "query failed: {}", text(&fault));
+            QueryFailure {
+                id: query.id(),
+                run_id: self.run_id,
+                message: text(&fault),
+                error_class: Some(fault.class).filter(|class| !class.is_empty()),
+                cause: Some(fault.message),
+            }
+        });
+        if failure.is_none() {
+            tracing::info!(query = self.identity.id, run = %self.run_id, "query stopped");
+        }
+        self.queries.remove(&query);
+        query.end(failure);
+        self.queries.announce_end(&query);
+    }
+}

@@ -1,0 +1,97 @@
+//! The memory sink: a table that the session can query, named as the query.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use parking_lot::RwLock;
+use pyrite_engine::error::SparkError;
+use pyrite_engine::plan::OutputMode;
+
+use super::BatchSink;
+
+/// The tables of memory sinks; clones share them. Names compare without case.
+#[derive(Clone, Default)]
+pub struct MemoryCatalog {
+    tables: Arc<RwLock<BTreeMap<String, Table>>>,
+}
+
+#[derive(Clone)]
+struct Table {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl MemoryCatalog {
+    /// A table's columns under Spark's names and its rows so far.
+    pub fn get(&self, name: &str) -> Option<(SchemaRef, Vec<RecordBatch>)> {
+        let tables = self.tables.read();
+        tables.get(&name.to_lowercase()).map(|table| (table.schema.clone(), table.batches.clone()))
+    }
+}
+
+/// Appends batches to a table, or replaces it in complete mode.
+pub struct MemorySink {
+    catalog: MemoryCatalog,
+    name: String,
+    mode: OutputMode,
+    last: Option<u64>,
+}
+
+impl MemorySink {
+    /// Makes the table, empty; one of that name from an ended query is replaced, as Spark.
+    pub fn create(catalog: &MemoryCatalog, name: &str, schema: SchemaRef, mode: OutputMode) -> MemorySink {
+        let name = name.to_lowercase();
+        catalog.tables.write().insert(name.clone(), Table { schema, batches: Vec::new() });
+        MemorySink { catalog: catalog.clone(), name, mode, last: None }
+    }
+}
+
+impl BatchSink for MemorySink {
+    fn add_batch(&mut self, batch: u64, rows: Vec<RecordBatch>) -> Result<(), SparkError> {
+        if self.last.is_some_and(|last| batch <= last) {
+            return Ok(());
+        }
+        if let Some(table) = self.catalog.tables.write().get_mut(&self.name) {
+            if self.mode == OutputMode::Complete {
+                table.batches.clear();
+            }
+            table.batches.extend(rows.into_iter().filter(|rows| rows.num_rows() > 0));
+        }
+        self.last = Some(batch);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn rows(values: Vec<i64>) -> (SchemaRef, RecordBatch) {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        (schema.clone(), RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values))]).unwrap())
+    }
+
+    fn count(catalog: &MemoryCatalog) -> usize {
+        catalog.get("T").unwrap().1.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    #[test]
+    fn append_adds_complete_replaces_and_a_repeat_changes_nothing() {
+        let catalog = MemoryCatalog::default();
+        let (schema, batch) = rows(vec![1, 2]);
+        let mut sink = MemorySink::create(&catalog, "t", schema.clone(), OutputMode::Append);
+        sink.add_batch(0, vec![batch.clone()]).unwrap();
+        sink.add_batch(0, vec![batch.clone()]).unwrap();
+        sink.add_batch(1, vec![batch.clone()]).unwrap();
+        assert_eq!(count(&catalog), 4);
+        let mut sink = MemorySink::create(&catalog, "t", schema, OutputMode::Complete);
+        sink.add_batch(0, vec![batch.clone()]).unwrap();
+        sink.add_batch(1, vec![batch]).unwrap();
+        assert_eq!(count(&catalog), 2);
+    }
+}

@@ -1,0 +1,298 @@
+//! One thread for each query that asks the brokers where its sources stand.
+//!
+//! What fails for a while is tried again here for as long as it takes, and said; the query only waits. What cannot
+//! succeed, or would lose records that `failOnDataLoss` protects, is a fatal event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use pyrite_common::checkpoint::{Offsets, TopicPartition};
+use tokio::sync::mpsc::Sender;
+
+use super::broker::{Broker, BrokerError};
+use super::options::KafkaOptions;
+use super::start::Bounds;
+use crate::protocol::{Availability, Event, Fault, SourceLatest};
+
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How often the same trouble is said again.
+const REPEAT_AFTER: Duration = Duration::from_secs(30);
+
+/// What the thread tells the query.
+#[derive(Debug)]
+pub enum SourceEvent {
+    Protocol(Event),
+    /// Waiting for something outside; for the status and the log. `None`: over.
+    Trouble(Option<String>),
+}
+
+enum Request {
+    Resolve { source: u32 },
+    Poll { generation: u64, known: Vec<Offsets> },
+}
+
+/// A handle on the thread, which ends when this is dropped.
+pub struct Poller {
+    requests: mpsc::Sender<Request>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Poller {
+    /// Starts the thread for a query's sources, in the order of their ids.
+    pub fn start(sources: Vec<KafkaOptions>, events: Sender<SourceEvent>) -> std::io::Result<Poller> {
+        let (requests, receiver) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = Thread { events, stop: stop.clone(), trouble: None, checked: vec![false; sources.len()] };
+        std::thread::Builder::new().name("kafka offsets".into()).spawn(move || thread.run(sources, &receiver))?;
+        Ok(Poller { requests, stop })
+    }
+
+    /// Asks where a new query begins in a source.
+    pub fn resolve(&self, source: u32) {
+        let _ = self.requests.send(Request::Resolve { source });
+    }
+
+    /// Asks for the latest offsets of all sources.
+    pub fn poll(&self, generation: u64, known: Vec<Offsets>) {
+        let _ = self.requests.send(Request::Poll { generation, known });
+    }
+}
+
+struct Thread {
+    events: Sender<SourceEvent>,
+    stop: Arc<AtomicBool>,
+    /// What is wrong now, and when it was said.
+    trouble: Option<(String, Instant)>,
+    /// Whether the start of a source was compared with what the brokers still have.
+    checked: Vec<bool>,
+}
+
+/// The query's end, or a fatal event that was sent.
+struct Over;
+
+impl Thread {
+    fn run(mut self, sources: Vec<KafkaOptions>, requests: &mpsc::Receiver<Request>) {
+        let mut brokers = Vec::new();
+        for options in sources {
+            match Broker::new(options) {
+                Ok(broker) => brokers.push(broker),
+                Err(error) => return self.fatal(Fault::new(chain(&error))),
+            }
+        }
+        while !self.is_stopped() {
+            let request = match requests.recv_timeout(RETRY_AFTER) {
+                Ok(request) => request,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let answer = match request {
+                Request::Resolve { source } => self.resolve(&mut brokers[source as usize], source),
+                Request::Poll { generation, known } => self.poll(&mut brokers, generation, &known),
+            };
+            match answer {
+                Ok(event) => self.send(SourceEvent::Protocol(event)),
+                Err(Over) => return,
+            }
+        }
+    }
+
+    fn resolve(&mut self, broker: &mut Broker, source: u32) -> Result<Event, Over> {
+        self.checked[source as usize] = true;
+        let bounds = self.until_done(|| {
+            let partitions = broker.partitions()?.to_vec();
+            let start = &broker.options().start;
+            let times = start.times(&partitions);
+            Ok(Bounds {
+                earliest: broker.earliest(&partitions)?,
+                latest: broker.latest(&partitions)?,
+                by_time: times.map(|times| broker.at_times(&times)).transpose()?.unwrap_or_default(),
+            })
+        })?;
+        match broker.options().start.resolve(&bounds) {
+            Ok(offsets) => Ok(Event::StartResolved { source, offsets }),
+            Err(error) => {
+                self.fatal(Fault::new(error.to_string()));
+                Err(Over)
+            }
+        }
+    }
+
+    fn poll(&mut self, brokers: &mut [Broker], generation: u64, known: &[Offsets]) -> Result<Event, Over> {
+        let mut sources = Vec::new();
+        for (index, broker) in brokers.iter_mut().enumerate() {
+            let known = known.get(index).cloned().unwrap_or_default();
+            let check_start = !std::mem::replace(&mut self.checked[index], true);
+            let seen = self.until_done(|| {
+                let partitions = match broker.partitions() {
+                    Ok(partitions) => partitions.to_vec(),
+                    // A topic that was there before and is deleted: its records are what is lost.
+                    Err(BrokerError::NoTopic { .. }) if !known.is_empty() => Vec::new(),
+                    Err(error) => return Err(error),
+                };
+                let new: Vec<TopicPartition> =
+                    partitions.iter().filter(|partition| known.get(partition).is_none()).cloned().collect();
+                let asked = if check_start { &partitions } else { &new };
+                Ok(Seen { latest: broker.latest(&partitions)?, earliest: broker.earliest(asked)?, new })
+            })?;
+            if let Some(loss) = lost_records(&known, &seen) {
+                if broker.options().fail_on_data_loss {
+                    self.fatal(data_loss_fault(&loss));
+                    return Err(Over);
+                }
+                tracing::warn!("{loss}; `failOnDataLoss` is false, so the query goes on");
+            }
+            let Seen { latest, earliest, new } = seen;
+            let new_partitions: BTreeMap<TopicPartition, i64> =
+                new.into_iter().map(|partition| (partition.clone(), earliest.get(&partition).unwrap_or(0))).collect();
+            sources.push(SourceLatest { latest, new_partitions });
+        }
+        Ok(Event::Available(Availability { generation, sources }))
+    }
+
+    /// Tries until there is an answer, an error that stays, or the query's end.
+    fn until_done<T>(&mut self, mut work: impl FnMut() -> Result<T, BrokerError>) -> Result<T, Over> {
+        loop {
+            match work() {
+                Ok(answer) => {
+                    if self.trouble.take().is_some() {
+                        tracing::info!("the Kafka brokers answer again");
+                        self.send(SourceEvent::Trouble(None));
+                    }
+                    return Ok(answer);
+                }
+                Err(error) if error.is_passing() => self.say(chain(&error)),
+                Err(error) => {
+                    let class = match &error {
+                        BrokerError::NoTopic { .. } => "UNKNOWN_TOPIC_OR_PARTITION",
+                        _ => "",
+                    };
+                    let fault = Fault { class: class.to_string(), ..Fault::new(chain(&error)) };
+                    self.fatal(fault);
+                    return Err(Over);
+                }
+            }
+            if self.is_stopped() {
+                return Err(Over);
+            }
+            std::thread::sleep(RETRY_AFTER);
+        }
+    }
+
+    fn say(&mut self, trouble: String) {
+        let is_news = self.trouble.as_ref().is_none_or(|(old, at)| *old != trouble || at.elapsed() > REPEAT_AFTER);
+        if is_news {
+            tracing::warn!("{trouble}; trying again");
+            self.send(SourceEvent::Trouble(Some(trouble.clone())));
+            self.trouble = Some((trouble, Instant::now()));
+        }
+    }
+
+    fn fatal(&self, fault: Fault) {
+        self.send(SourceEvent::Protocol(Event::SourceFailed { fault, fatal: true }));
+    }
+
+    /// A closed channel means that the query is over.
+    fn send(&self, event: SourceEvent) {
+        if self.events.blocking_send(event).is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+struct Seen {
+    latest: Offsets,
+    /// Of new partitions; of all of them at the first asking.
+    earliest: Offsets,
+    new: Vec<TopicPartition>,
+}
+
+/// What the brokers no longer have of what the query has yet to read.
+fn lost_records(known: &Offsets, seen: &Seen) -> Option<String> {
+    for (partition, position) in known.iter() {
+        match (seen.latest.get(partition), seen.earliest.get(partition)) {
+            (None, _) => return Some(format!("partition {partition} is gone, at offset {position} of the query")),
+            (Some(latest), _) if latest < position => {
+                return Some(format!(
+                    "partition {partition} ends at offset {latest}, before the query's offset {position}: its records were deleted"
+                ));
+            }
+            (Some(_), Some(earliest)) if earliest > position => {
+                return Some(format!(
+                    "partition {partition} begins at offset {earliest}: offsets [{position}, {earliest}) are no longer there"
+                ));
+            }
+            (Some(_), _) => {}
+        }
+    }
+    None
+}
+
+/// Spark's words for it, with ours first.
+fn data_loss_fault(loss: &str) -> Fault {
+    let message = format!(
+        "{loss}. Some data may have been lost because they are not available in Kafka any more; either the data was aged \
+         out by Kafka or the topic may have been deleted before all the data in the topic was processed. If you don't want \
+         your streaming query to fail on such cases, set the source option \"failOnDataLoss\" to \"false\"."
+    );
+    Fault::classed("KAFKA_DATA_LOSS", "22000", message)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(text: &str) -> Offsets {
+        Offsets::parse(text).unwrap()
+    }
+
+    fn seen(latest: &str, earliest: &str) -> Seen {
+        Seen { latest: offsets(latest), earliest: offsets(earliest), new: Vec::new() }
+    }
+
+    #[test]
+    fn losses_name_partition_and_range() {
+        let known = offsets(r#"{"t":{"0":10}}"#);
+        assert_eq!(lost_records(&known, &seen(r#"{"t":{"0":10}}"#, "{}")), None);
+        let aged = lost_records(&known, &seen(r#"{"t":{"0":50}}"#, r#"{"t":{"0":20}}"#)).unwrap();
+        assert!(aged.contains("t-0") && aged.contains("[10, 20)"), "{aged}");
+        assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}")).unwrap().contains("offset 5"));
+        assert!(lost_records(&known, &seen("{}", "{}")).unwrap().contains("gone"));
+    }
+
+    #[test]
+    fn a_broker_that_is_not_there_is_said_with_its_address_and_the_thread_ends_with_its_handle() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let given = BTreeMap::from([
+            ("kafka.bootstrap.servers".to_string(), "127.0.0.1:1".to_string()),
+            ("subscribe".to_string(), "t".to_string()),
+        ]);
+        let options = KafkaOptions::parse(&given, &BTreeMap::new()).unwrap();
+        let (sender, mut events) = tokio::sync::mpsc::channel(4);
+        let poller = Poller::start(vec![options], sender).unwrap();
+        poller.resolve(0);
+        let said = runtime.block_on(events.recv());
+        assert!(matches!(said, Some(SourceEvent::Trouble(Some(text))) if text.contains("127.0.0.1:1")));
+        drop(poller);
+        assert!(runtime.block_on(events.recv()).is_none());
+    }
+}

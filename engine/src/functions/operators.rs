@@ -1,0 +1,336 @@
+//! Comparison, logic and null tests: `=`, `<=>`, `and`, `in`, `isnull`, `coalesce`, `when`.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, lit};
+use datafusion::scalar::ScalarValue;
+
+use super::coercion::{common_type, common_type_of, is_orderable};
+use super::kernels::raises;
+use super::registry::{Build, Built, Call, Function, Typed};
+use super::typed::implicit_cast;
+use crate::error::SparkError;
+use crate::types::quoted_sql_name;
+
+const fn row(name: &'static str, build: Build) -> Function {
+    Function { name, build }
+}
+
+/// The rows of this family.
+pub(super) static TABLE: &[Function] = &[
+    row("=", equal),
+    row("==", equal),
+    row("<=>", equal_null_safe),
+    row("equal_null", equal_null_safe),
+    row("!=", not_equal),
+    row("<>", not_equal),
+    row("<", |call| compare(call, Operator::Lt)),
+    row("<=", |call| compare(call, Operator::LtEq)),
+    row(">", |call| compare(call, Operator::Gt)),
+    row(">=", |call| compare(call, Operator::GtEq)),
+    row("between", between),
+    row("and", |call| logic(call, Operator::And)),
+    row("or", |call| logic(call, Operator::Or)),
+    row("not", not),
+    row("!", not),
+    row("in", in_list),
+    row("isnull", |call| null_test(call, true)),
+    row("isnotnull", |call| null_test(call, false)),
+    row("isnan", is_nan),
+    row("coalesce", coalesce),
+    row("nvl", |call| two(call).and_then(|()| coalesce(call))),
+    row("ifnull", |call| two(call).and_then(|()| coalesce(call))),
+    row("nullif", null_if),
+    row("nvl2", nvl2),
+    row("when", when),
+    row("case", when),
+    row("if", if_else),
+    row("iff", if_else),
+];
+
+fn two(call: &Call<'_>) -> Result<(), SparkError> {
+    call.arity(2..=2)
+}
+
+/// The two arguments in the type in which they can be compared.
+fn comparable(call: &Call<'_>, symbol: &str) -> Result<(Typed, Typed), SparkError> {
+    call.arity(2..=2)?;
+    let (left, right) = (&call.args[0], &call.args[1]);
+    let name = format!("({} {symbol} {})", left.name, right.name);
+    let Some(common) = common_type(&left.data_type, &right.data_type) else {
+        return Err(super::arguments::mismatch(
+            &name,
+            "BINARY_OP_DIFF_TYPES",
+            format!(
+                "the left and right operands of the binary operator have incompatible types ({} and {}).",
+                quoted_sql_name(&left.data_type),
+                quoted_sql_name(&right.data_type)
+            ),
+        ));
+    };
+    if !is_orderable(&common) {
+        return Err(super::arguments::mismatch(
+            &name,
+            "INVALID_ORDERING_TYPE",
+            format!("The `{symbol}` does not support ordering on type {}.", quoted_sql_name(&common)),
+        ));
+    }
+    Ok((call.coerced(0, &common)?, call.coerced(1, &common)?))
+}
+
+/// A comparison of two values of one type. Both zeros of a float are one value in Spark, and two for Arrow.
+fn binary(left: Typed, operator: Operator, right: Typed) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(one_zero(left)), operator, Box::new(one_zero(right))))
+}
+
+fn one_zero(value: Typed) -> Expr {
+    let zero = match (&value.data_type, &value.literal) {
+        (DataType::Float64, None) => lit(0.0f64),
+        (DataType::Float32, None) => lit(0.0f32),
+        (DataType::Float64, Some(ScalarValue::Float64(Some(number)))) if *number == 0.0 => return lit(0.0f64),
+        (DataType::Float32, Some(ScalarValue::Float32(Some(number)))) if *number == 0.0 => return lit(0.0f32),
+        _ => return value.expr,
+    };
+    // Minus zero plus zero is zero, and nothing else changes.
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(value.expr), Operator::Plus, Box::new(zero)))
+}
+
+fn compare(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
+    let symbol = operator.to_string();
+    let (left, right) = comparable(call, &symbol)?;
+    let name = format!("({} {symbol} {})", left.name, right.name);
+    let nullable = left.nullable || right.nullable;
+    Ok(Built::Scalar(Typed::new(binary(left, operator, right), DataType::Boolean, nullable, name)))
+}
+
+fn equal(call: &Call<'_>) -> Result<Built, SparkError> {
+    compare(call, Operator::Eq)
+}
+
+/// Spark has no operator of its own for it: `a != b` is `NOT (a = b)` and named so.
+fn not_equal(call: &Call<'_>) -> Result<Built, SparkError> {
+    let (left, right) = comparable(call, "=")?;
+    let name = format!("(NOT ({} = {}))", left.name, right.name);
+    let nullable = left.nullable || right.nullable;
+    Ok(Built::Scalar(Typed::new(binary(left, Operator::NotEq, right), DataType::Boolean, nullable, name)))
+}
+
+fn equal_null_safe(call: &Call<'_>) -> Result<Built, SparkError> {
+    let (left, right) = comparable(call, "<=>")?;
+    let name = if call.lower_name() == "equal_null" {
+        call.pretty()
+    } else {
+        format!("({} <=> {})", left.name, right.name)
+    };
+    let expr = binary(left, Operator::IsNotDistinctFrom, right);
+    Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, false, name)))
+}
+
+/// `between(v, a, b)`, which the resolver renames when it comes from SQL.
+fn between(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(3..=3)?;
+    let side = |index: usize, name| {
+        let args = vec![call.args[0].clone(), call.args[index].clone()];
+        let call = Call { name, args, distinct: false, settings: call.settings };
+        scalar_of(compare(&call, if index == 1 { Operator::GtEq } else { Operator::LtEq })?)
+    };
+    let args = vec![side(1, ">=")?, side(2, "<=")?];
+    let both = Call { name: "and", args, distinct: false, settings: call.settings };
+    Ok(Built::Scalar(scalar_of(logic(&both, Operator::And)?)?.named(call.pretty())))
+}
+
+/// The scalar that a builder made; the builders of operators make nothing else.
+fn scalar_of(built: Built) -> Result<Typed, SparkError> {
+    match built {
+        Built::Scalar(typed) => Ok(typed),
+        Built::Aggregate(_) | Built::TimeWindow(_) => Err(SparkError::unsupported("an aggregate inside an operator")),
+    }
+}
+
+fn logic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
+    call.arity(2..=2)?;
+    let name = format!("({} {operator} {})", call.args[0].name, call.args[1].name);
+    let (left, right) = (call.boolean(0)?, call.boolean(1)?);
+    let nullable = left.nullable || right.nullable;
+    let expr = if raises(&right.expr) {
+        // The right side runs only for the rows that the left one leaves open, as in Spark.
+        let settles = operator == Operator::Or;
+        let settled = Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(left.expr.clone()),
+            Operator::IsNotDistinctFrom,
+            Box::new(lit(settles)),
+        ));
+        let open = Case::new(None, vec![(Box::new(settled), Box::new(lit(settles)))], Some(Box::new(right.expr)));
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(Expr::Case(open))))
+    } else {
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)))
+    };
+    Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, nullable, name)))
+}
+
+fn not(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(1..=1)?;
+    let argument = call.boolean(0)?;
+    let name = format!("(NOT {})", argument.name);
+    Ok(Built::Scalar(Typed::new(Expr::Not(Box::new(argument.expr)), DataType::Boolean, argument.nullable, name)))
+}
+
+fn in_list(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(1..=usize::MAX)?;
+    let names: Vec<&str> = call.args[1..].iter().map(|argument| argument.name.as_str()).collect();
+    let name = format!("({} IN ({}))", call.args[0].name, names.join(", "));
+    let Some(common) = common_type_of(call.args.iter().map(|argument| &argument.data_type)) else {
+        let types: Vec<String> = call.args.iter().map(|argument| quoted_sql_name(&argument.data_type)).collect();
+        return Err(super::arguments::mismatch(
+            &name,
+            "DATA_DIFF_TYPES",
+            format!("Input to `in` should all be the same type, but it's [{}].", types.join(", ")),
+        ));
+    };
+    let nullable = call.any_nullable();
+    if call.args.len() == 1 {
+        return Ok(Built::Scalar(Typed::literal(ScalarValue::Boolean(Some(false))).named(name)));
+    }
+    let value = one_zero(call.coerced(0, &common)?);
+    let mut list = Vec::with_capacity(call.args.len() - 1);
+    for index in 1..call.args.len() {
+        list.push(one_zero(call.coerced(index, &common)?));
+    }
+    let expr = Expr::InList(InList::new(Box::new(value), list, false));
+    Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, nullable, name)))
+}
+
+fn null_test(call: &Call<'_>, null: bool) -> Result<Built, SparkError> {
+    call.arity(1..=1)?;
+    let argument = call.args[0].clone();
+    let (expr, word) = match null {
+        true => (Expr::IsNull(Box::new(argument.expr)), "IS NULL"),
+        false => (Expr::IsNotNull(Box::new(argument.expr)), "IS NOT NULL"),
+    };
+    let name = format!("({} {word})", argument.name);
+    Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, false, name)))
+}
+
+/// NaN is one value and the largest, for Arrow's comparison as for Spark's. A null is not NaN.
+fn is_nan(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(1..=1)?;
+    let argument = call.double(0)?;
+    let equal = Expr::BinaryExpr(BinaryExpr::new(
+        Box::new(argument.expr),
+        Operator::IsNotDistinctFrom,
+        Box::new(lit(f64::NAN)),
+    ));
+    Ok(Built::Scalar(Typed::new(equal, DataType::Boolean, false, call.pretty())))
+}
+
+/// The arguments from `start` in their common type.
+fn alike(call: &Call<'_>, indices: &[usize], name: &str) -> Result<(Vec<Typed>, DataType), SparkError> {
+    let types = indices.iter().map(|index| &call.args[*index].data_type);
+    let Some(common) = common_type_of(types.clone()) else {
+        let types: Vec<String> = types.map(quoted_sql_name).collect();
+        return Err(super::arguments::mismatch(
+            name,
+            "DATA_DIFF_TYPES",
+            format!(
+                "Input to `{}` should all be the same type, but it's ({}).",
+                call.lower_name(),
+                types.join(" or ")
+            ),
+        )
+        .with("functionName", format!("`{}`", call.lower_name()))
+        .with("dataType", format!("({})", types.join(" or "))));
+    };
+    let mut coerced = Vec::with_capacity(indices.len());
+    for index in indices {
+        coerced.push(call.coerced(*index, &common)?);
+    }
+    Ok((coerced, common))
+}
+
+/// Evaluates an argument only for the rows that those before left null.
+fn coalesce(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(1..=usize::MAX)?;
+    let name = call.pretty();
+    let indices: Vec<usize> = (0..call.args.len()).collect();
+    let (mut values, common) = alike(call, &indices, &name)?;
+    let nullable = values.iter().all(|value| value.nullable);
+    let last = values.pop().ok_or_else(|| SparkError::unsupported("`coalesce` of nothing"))?;
+    if values.is_empty() {
+        return Ok(Built::Scalar(last.named(name)));
+    }
+    let branches = values
+        .into_iter()
+        .map(|value| (Box::new(Expr::IsNotNull(Box::new(value.expr.clone()))), Box::new(value.expr)))
+        .collect();
+    let expr = Expr::Case(Case::new(None, branches, Some(Box::new(last.expr))));
+    Ok(Built::Scalar(Typed::new(expr, common, nullable, name)))
+}
+
+fn null_if(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(2..=2)?;
+    let (left, right) = comparable(call, "=")?;
+    let value = call.args[0].clone();
+    let equal = binary(left, Operator::Eq, right);
+    let null = implicit_cast(Typed::literal(ScalarValue::Null), &value.data_type, call.settings)?;
+    let expr = Case::new(None, vec![(Box::new(equal), Box::new(null.expr))], Some(Box::new(value.expr)));
+    Ok(Built::Scalar(Typed::new(Expr::Case(expr), value.data_type, true, call.pretty())))
+}
+
+fn nvl2(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(3..=3)?;
+    let name = call.pretty();
+    let (values, common) = alike(call, &[1, 2], &name)?;
+    let there = Expr::IsNotNull(Box::new(call.args[0].expr.clone()));
+    let nullable = values.iter().any(|value| value.nullable);
+    let [value, other]: [Typed; 2] =
+        values.try_into().map_err(|_| SparkError::unsupported("`nvl2` of other than three arguments"))?;
+    let expr = Case::new(None, vec![(Box::new(there), Box::new(value.expr))], Some(Box::new(other.expr)));
+    Ok(Built::Scalar(Typed::new(Expr::Case(expr), common, nullable, name)))
+}
+
+/// `when(condition, value[, condition, value ..][, else])`.
+fn when(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(2..=usize::MAX)?;
+    let count = call.args.len();
+    let pairs = count / 2;
+    let mut name = String::from("CASE");
+    for pair in 0..pairs {
+        name.push_str(&format!(" WHEN {} THEN {}", call.args[2 * pair].name, call.args[2 * pair + 1].name));
+    }
+    if count % 2 == 1 {
+        name.push_str(&format!(" ELSE {}", call.args[count - 1].name));
+    }
+    name.push_str(" END");
+    case(call, name)
+}
+
+fn if_else(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(3..=3)?;
+    let names: Vec<&str> = call.args.iter().map(|argument| argument.name.as_str()).collect();
+    case(call, format!("(IF({}))", names.join(", ")))
+}
+
+fn case(call: &Call<'_>, name: String) -> Result<Built, SparkError> {
+    let count = call.args.len();
+    let mut indices: Vec<usize> = (0..count / 2).map(|pair| 2 * pair + 1).collect();
+    if count % 2 == 1 {
+        indices.push(count - 1);
+    }
+    let (values, common) = alike(call, &indices, &name)?;
+    let nullable = count % 2 == 0 || values.iter().any(|value| value.nullable);
+    let mut values = values.into_iter();
+    let mut branches = Vec::with_capacity(count / 2);
+    for pair in 0..count / 2 {
+        let condition = call.boolean(2 * pair)?;
+        let value = values.next().ok_or_else(|| SparkError::unsupported("a branch without a value"))?;
+        branches.push((Box::new(condition.expr), Box::new(value.expr)));
+    }
+    let otherwise = values.next().map(|value| Box::new(value.expr));
+    let otherwise = match otherwise {
+        Some(otherwise) => Some(otherwise),
+        // A typed null, since a branch of only nulls has no type of its own.
+        None => Some(Box::new(implicit_cast(Typed::literal(ScalarValue::Null), &common, call.settings)?.expr)),
+    };
+    let expr = Expr::Case(Case::new(None, branches, otherwise));
+    Ok(Built::Scalar(Typed::new(expr, common, nullable, name)))
+}

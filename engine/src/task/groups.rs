@@ -1,0 +1,129 @@
+//! Groups of a task: encoded keys, interned, and the accumulators of their aggregates.
+//!
+//! A key is encoded once, where its rows are first combined; from there on its bytes are the group. One hash serves the
+//! table and the bucket.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use datafusion::error::DataFusionError;
+use hashbrown::HashTable;
+
+use crate::aggregate::{Accumulators, AggregateSet};
+use crate::state::{bucket_of, hash_key};
+
+/// Interned keys: group ids count from 0 in the order of first sight.
+#[derive(Default)]
+pub(super) struct Keys {
+    table: HashTable<u32>,
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    hashes: Vec<u64>,
+    dues: Vec<i64>,
+}
+
+impl Keys {
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The group of `key`; a new group is due at `due`.
+    pub(super) fn intern(&mut self, key: &[u8], due: i64) -> usize {
+        let hash = hash_key(key);
+        let (bytes, ends, hashes) = (&self.bytes, &self.ends, &self.hashes);
+        let found = self.table.find(hash, |group| {
+            hashes[*group as usize] == hash && slice(bytes, ends, *group as usize) == key
+        });
+        if let Some(group) = found {
+            return *group as usize;
+        }
+        let group = self.ends.len() as u32;
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+        self.hashes.push(hash);
+        self.dues.push(due);
+        let hashes = &self.hashes;
+        self.table.insert_unique(hash, group, |group| hashes[*group as usize]);
+        group as usize
+    }
+
+    /// The bytes of a group's key.
+    pub(super) fn key(&self, group: usize) -> &[u8] {
+        slice(&self.bytes, &self.ends, group)
+    }
+
+    /// When a group is due, microseconds.
+    pub(super) fn due(&self, group: usize) -> i64 {
+        self.dues[group]
+    }
+
+    /// The bucket of a group.
+    pub(super) fn bucket(&self, group: usize) -> u16 {
+        bucket_of(self.hashes[group])
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * 24 + self.table.capacity() * 5
+    }
+}
+
+fn slice<'a>(bytes: &'a [u8], ends: &[usize], group: usize) -> &'a [u8] {
+    let start = if group == 0 { 0 } else { ends[group - 1] };
+    &bytes[start..ends[group]]
+}
+
+/// Keys with the aggregates of their rows.
+pub(super) struct Groups {
+    pub(super) keys: Keys,
+    accumulators: Accumulators,
+    group_of_row: Vec<usize>,
+}
+
+impl Groups {
+    /// No groups.
+    pub(super) fn new(aggregates: &Arc<AggregateSet>) -> Result<Self, DataFusionError> {
+        Ok(Groups { keys: Keys::default(), accumulators: aggregates.accumulators()?, group_of_row: Vec::new() })
+    }
+
+    /// Finds the group of each of `rows` rows: `key_of` gives key and due time.
+    pub(super) fn assign<'a>(&mut self, rows: usize, key_of: impl Fn(usize) -> (&'a [u8], i64)) {
+        self.group_of_row.clear();
+        for row in 0..rows {
+            let (key, due) = key_of(row);
+            self.group_of_row.push(self.keys.intern(key, due));
+        }
+    }
+
+    /// Adds the input rows of the last [`Groups::assign`].
+    pub(super) fn update(&mut self, columns: &[ArrayRef]) -> Result<(), DataFusionError> {
+        self.accumulators.update(columns, &self.group_of_row, self.keys.len())
+    }
+
+    /// Merges the partials of the last [`Groups::assign`].
+    pub(super) fn merge(&mut self, partials: &[ArrayRef]) -> Result<(), DataFusionError> {
+        self.accumulators.merge(partials, &self.group_of_row, self.keys.len())
+    }
+
+    /// Merges partials into groups that exist.
+    pub(super) fn merge_into(&mut self, partials: &[ArrayRef], groups: &[usize]) -> Result<(), DataFusionError> {
+        self.accumulators.merge(partials, groups, self.keys.len())
+    }
+
+    /// Makes the group of the empty key exist, without rows.
+    pub(super) fn ensure_global_group(&mut self, due: i64) -> Result<(), DataFusionError> {
+        self.keys.intern(&[], due);
+        self.accumulators.ensure_groups(self.keys.len())
+    }
+
+    /// Takes the partials of all groups, in the order of their ids.
+    pub(super) fn take_partials(&mut self) -> Result<Vec<ArrayRef>, DataFusionError> {
+        self.accumulators.take_partials()
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.keys.size() + self.accumulators.size()
+    }
+}

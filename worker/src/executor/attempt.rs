@@ -1,0 +1,303 @@
+//! One attempt of one batch on this executor: who is still to say "done", what its jobs found, and how it ends.
+//!
+//! ```text
+//! begin: own shards opened ┐
+//! own source jobs ─ done ──┤ gate ──▶ finish job of each own shard ──▶ the last one: object, Prepared
+//! other executors' "done" ─┘
+//! ```
+//!
+//! No job waits for another: the last one to arrive starts the next stage. Cancelling sets a flag that every loop
+//! looks at; the attempt has
+//! *ended* when its last job has, which the run loop waits for before it starts the next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use pyrite_engine::task::{OperatorTimes, ShardMap, ShardTask};
+use pyrite_proto::executor as proto;
+use pyrite_proto::executor::FailureKind;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{QueryContext, ShardSlot, Shared, WorkEvent};
+use super::error::Failure;
+use super::pool::Priority;
+use super::prepare;
+use super::shard::{EncodedSection, ObjectCache, ShardId};
+use super::shard_job;
+use super::source_job;
+use super::wire::{Batch, Split};
+
+/// One attempt. Jobs hold it by `Arc`.
+pub struct Attempt {
+    /// The process.
+    pub shared: Arc<Shared>,
+    /// The query.
+    pub query: Arc<QueryContext>,
+    /// What the driver asked for.
+    pub batch: Batch,
+    /// Buckets to shards; a query without state has none.
+    pub shard_map: Option<Arc<ShardMap>>,
+    /// This executor's shards by their number.
+    pub own: BTreeMap<u32, OwnShard>,
+    /// This executor's ranges by the index of their source.
+    pub work: BTreeMap<usize, Mutex<VecDeque<Split>>>,
+    /// Executors that get frames of this one.
+    pub receivers: BTreeSet<String>,
+    /// Restores of this attempt share what they read.
+    pub objects: ObjectCache,
+    /// What its jobs found.
+    pub results: Mutex<Results>,
+    /// Cancelled with the attempt.
+    pub token: CancellationToken,
+    jobs: Mutex<Jobs>,
+    has_failed: AtomicBool,
+    /// Executors that have not said "done".
+    senders: Mutex<BTreeSet<String>>,
+    /// Senders and shards to open.
+    gate: AtomicUsize,
+    sources_left: AtomicUsize,
+    /// Source jobs and shards.
+    parts_left: AtomicUsize,
+}
+
+/// One of this executor's shards in this attempt.
+pub struct OwnShard {
+    /// Its state.
+    pub slot: Arc<ShardSlot>,
+    /// Its receiving buffer, until it is finished.
+    pub task: Mutex<Option<ShardTask>>,
+    /// The operator's watermarks.
+    pub times: OperatorTimes,
+}
+
+impl OwnShard {
+    /// Which shard it is.
+    pub fn id(&self) -> ShardId {
+        self.slot.store.id()
+    }
+}
+
+/// What the jobs found, for `Prepared`.
+#[derive(Default)]
+pub struct Results {
+    /// Of each partition.
+    pub sources: Vec<proto::SourceCounts>,
+    /// Of each watermark and partition.
+    pub event_times: Vec<proto::EventTimes>,
+    /// Lost offsets.
+    pub data_loss: Vec<String>,
+    /// Of the stateful operators.
+    pub operators: BTreeMap<u32, proto::OperatorCounts>,
+    /// Rows for the sink.
+    pub output_rows: u64,
+    /// The shards' writes.
+    pub sections: Vec<EncodedSection>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    count: usize,
+    cancelled: bool,
+}
+
+impl Attempt {
+    /// Sets an attempt up. `opening` shards are not ready yet; nothing runs before [`Attempt::launch`].
+    pub fn new(
+        shared: Arc<Shared>,
+        query: Arc<QueryContext>,
+        batch: Batch,
+        slots: Vec<Arc<ShardSlot>>,
+        opening: usize,
+    ) -> Arc<Self> {
+        let me = shared.config.executor_id.clone();
+        let stateful = query.compiled.is_stateful() && !batch.shards.is_empty();
+        let shard_map =
+            stateful.then(|| Arc::new(ShardMap::new(batch.shards.iter().map(|shard| shard.first_bucket).collect())));
+        let mut own = BTreeMap::new();
+        for slot in slots {
+            let id = slot.store.id();
+            let none = OperatorTimes { late_us: i64::MIN, evict_us: i64::MIN };
+            let times = batch.times.get(&id.operator).copied().unwrap_or(none);
+            let task = Mutex::new(Some(ShardTask::new(query.compiled.clone(), id.buckets())));
+            own.insert(id.shard, OwnShard { slot, task, times });
+        }
+        let mut work: BTreeMap<usize, Mutex<VecDeque<Split>>> = BTreeMap::new();
+        for split in batch.splits.iter().filter(|split| split.executor == me) {
+            if let Some(source) = query.source_index(split.source) {
+                work.entry(source).or_default().get_mut().push_back(split.clone());
+            }
+        }
+        for ranges in work.values_mut() {
+            // The longest first, so that no thread begins it when the others are done.
+            ranges
+                .get_mut()
+                .make_contiguous()
+                .sort_by_key(|split| std::cmp::Reverse(split.range.end - split.range.start));
+        }
+        let source_jobs = work.values_mut().map(|ranges| ranges.get_mut().len().min(shared.config.cores)).sum();
+        let senders: BTreeSet<String> = match shard_map {
+            Some(_) => batch.splits.iter().map(|split| split.executor.clone()).collect(),
+            None => BTreeSet::new(),
+        };
+        let receivers =
+            batch.shards.iter().map(|shard| shard.executor.clone()).filter(|executor| *executor != me).collect();
+        Arc::new(Self {
+            gate: AtomicUsize::new(senders.len() + opening),
+            sources_left: AtomicUsize::new(source_jobs),
+            parts_left: AtomicUsize::new(source_jobs + own.len()),
+            token: CancellationToken::new(),
+            jobs: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+            results: Mutex::default(),
+            objects: ObjectCache::default(),
+            senders: Mutex::new(senders),
+            receivers: if stateful { receivers } else { BTreeSet::new() },
+            shard_map,
+            own,
+            work,
+            shared,
+            query,
+            batch,
+        })
+    }
+
+    /// Starts the jobs: openings, then sources; what is due at once otherwise.
+    pub fn launch(self: &Arc<Self>, openings: Vec<(u32, shard_job::Opening)>) {
+        // Looked at before anything runs: afterwards whoever comes last acts.
+        let is_open = self.gate.load(Ordering::Acquire) == 0;
+        let is_empty = self.parts_left.load(Ordering::Acquire) == 0;
+        for (shard, opening) in openings {
+            self.submit(Priority::Shard, move |attempt| shard_job::open(attempt, shard, opening));
+        }
+        for (source, ranges) in &self.work {
+            let jobs = ranges.lock().len().min(self.shared.config.cores);
+            for _ in 0..jobs {
+                let source = *source;
+                self.submit(Priority::Source, move |attempt| source_job::read(attempt, source));
+            }
+        }
+        if is_open {
+            self.finish_shards();
+        }
+        if is_empty {
+            self.submit(Priority::Shard, prepare::prepare);
+        }
+    }
+
+    /// Runs a job on a task thread, unless the attempt is cancelled. Its failure is the attempt's.
+    pub fn submit(
+        self: &Arc<Self>,
+        priority: Priority,
+        job: impl FnOnce(&Arc<Self>) -> Result<(), Failure> + Send + 'static,
+    ) {
+        {
+            let mut jobs = self.jobs.lock();
+            if jobs.cancelled {
+                return;
+            }
+            jobs.count += 1;
+        }
+        let guard = JobGuard { attempt: self.clone(), is_done: false };
+        self.shared.pool.submit(priority, Box::new(move || guard.run(job)));
+    }
+
+    /// Whether its work is void.
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Makes its work void. `true`: nothing runs any more; else the run loop is told when that is so.
+    pub fn cancel(&self) -> bool {
+        let mut jobs = self.jobs.lock();
+        jobs.cancelled = true;
+        self.token.cancel();
+        jobs.count == 0
+    }
+
+    /// Its first failure goes to the driver; the rest of its work is void.
+    pub fn fail(&self, failure: Failure) {
+        if self.is_cancelled() || self.has_failed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.cancel();
+        let (query_id, version) = (self.batch.query_id.clone(), self.batch.version());
+        // The run loop lives as long as anything that could be told.
+        let _ = self.shared.events.send(WorkEvent::Failed { query_id, version, failure });
+    }
+
+    /// A source job has ended well: the last one says "done" to all receivers.
+    pub fn source_done(self: &Arc<Self>) -> Result<(), Failure> {
+        if self.sources_left.fetch_sub(1, Ordering::AcqRel) == 1 && self.shard_map.is_some() {
+            for receiver in &self.receivers {
+                self.shared.peers.done(self, receiver)?;
+            }
+            self.sender_done(&self.shared.config.executor_id.clone());
+        }
+        self.part_done();
+        Ok(())
+    }
+
+    /// An executor has sent all its frames.
+    pub fn sender_done(self: &Arc<Self>, executor: &str) {
+        if self.senders.lock().remove(executor) {
+            self.pass_gate();
+        }
+    }
+
+    /// A shard can be read.
+    pub fn shard_open(self: &Arc<Self>) {
+        self.pass_gate();
+    }
+
+    fn pass_gate(self: &Arc<Self>) {
+        if self.gate.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.finish_shards();
+        }
+    }
+
+    fn finish_shards(self: &Arc<Self>) {
+        self.objects.clear();
+        for shard in self.own.keys().copied() {
+            self.submit(Priority::Shard, move |attempt| shard_job::finish(attempt, shard));
+        }
+    }
+
+    /// A source job or shard has ended well: the last one prepares the batch, on the thread it is on.
+    pub fn part_done(self: &Arc<Self>) {
+        if self.parts_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.submit(Priority::Shard, prepare::prepare);
+        }
+    }
+}
+
+/// Counts a job as running until it is dropped, and tells when it did not end as it should.
+struct JobGuard {
+    attempt: Arc<Attempt>,
+    is_done: bool,
+}
+
+impl JobGuard {
+    fn run(mut self, job: impl FnOnce(&Arc<Attempt>) -> Result<(), Failure>) {
+        let result = if self.attempt.is_cancelled() { Ok(()) } else { job(&self.attempt) };
+        self.is_done = true;
+        if let Err(failure) = result {
+            self.attempt.fail(failure);
+        }
+    }
+}
+
+impl Drop for JobGuard {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.attempt.fail(Failure::new(FailureKind::Task, "a task panicked; the executor's log has the message"));
+        }
+        let mut jobs = self.attempt.jobs.lock();
+        jobs.count -= 1;
+        if jobs.cancelled && jobs.count == 0 {
+            let (query_id, attempt) = (self.attempt.batch.query_id.clone(), self.attempt.batch.attempt);
+            let _ = self.attempt.shared.events.send(WorkEvent::Joined { query_id, attempt });
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What an executor is told at its start, and how it divides its memory.
+
+use std::path::PathBuf;
+
+use pyrite_common::security::Secret;
+use pyrite_proto::executor::{DriverMessage, ExecutorMessage};
+use tokio::sync::mpsc;
+
+const MIB: u64 = 1024 * 1024;
+
+/// How one executor runs.
+#[derive(Clone, Debug)]
+pub struct ExecutorConfig {
+    /// Its id within the application.
+    pub executor_id: String,
+    /// The application.
+    pub application_id: String,
+    /// Task threads.
+    pub cores: usize,
+    /// What the process may use.
+    pub memory_bytes: u64,
+    /// Where local files go; what lies in its `state` folder is deleted at the start.
+    pub work_dir: PathBuf,
+    /// The application's secret, on every call to the driver and between executors.
+    pub token: Secret,
+    /// The address that other executors reach this one by.
+    pub shuffle_host: String,
+}
+
+/// The stream to the driver, in the process or over gRPC.
+pub struct DriverLink {
+    /// Bounded: when the driver does not keep up, tasks with rows for it wait.
+    pub to_driver: mpsc::Sender<ExecutorMessage>,
+    /// Ends when the driver is gone.
+    pub from_driver: mpsc::Receiver<DriverMessage>,
+}
+
+/// Shares of `memory_bytes`, each with a ceiling: a larger executor does not need larger buffers, and a small process
+/// starts fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// RocksDB's cache: blocks, filters and write buffers.
+    pub state_cache_bytes: usize,
+    /// Of these, write buffers.
+    pub write_buffer_bytes: usize,
+    /// Records fetched ahead, of one source.
+    pub kafka_bytes: u64,
+    /// Groups combined before they go to their shards, of all source tasks together.
+    pub combine_bytes: usize,
+}
+
+impl MemoryPlan {
+    /// Divides `memory_bytes`.
+    pub fn of(memory_bytes: u64) -> Self {
+        let share = |percent: u64, most: u64| (memory_bytes / 100 * percent).clamp(4 * MIB, most);
+        let state = share(35, if memory_bytes > 8 << 30 { 1024 * MIB } else { 128 * MIB });
+        Self {
+            state_cache_bytes: state as usize,
+            write_buffer_bytes: (state / 2) as usize,
+            kafka_bytes: share(20, 48 * MIB),
+            combine_bytes: share(25, 96 * MIB) as usize,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_stay_within_the_memory_and_below_their_ceilings() {
+        for memory in [256 * MIB, 1 << 30, 3 << 30, 64 << 30] {
+            let plan = MemoryPlan::of(memory);
+            let sum = plan.state_cache_bytes as u64 + plan.kafka_bytes + plan.combine_bytes as u64;
+            assert!(sum <= memory / 100 * 80, "{memory}: {plan:?}");
+        }
+        assert_eq!(MemoryPlan::of(3 << 30).state_cache_bytes, 128 << 20);
+    }
+}

@@ -1,0 +1,191 @@
+//! The receiving side: takes frames into the shards' buffers and gives credit back.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use pyrite_common::lifecycle;
+use pyrite_common::net::MESSAGE_BYTES_MAX;
+use pyrite_common::security::{RequireSecret, Secret};
+use pyrite_proto::executor as proto;
+use pyrite_proto::executor::FailureKind;
+use pyrite_proto::executor::shuffle_message::Message;
+use pyrite_proto::executor::shuffle_service_server::{ShuffleService, ShuffleServiceServer};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::inbox::Inboxes;
+use super::{WINDOW_BYTES, ipc};
+use crate::executor::attempt::Attempt;
+use crate::executor::error::Failure;
+use crate::executor::source_job::receive;
+use crate::executor::wire::attempt_id;
+
+/// Credits on their way to a sender.
+const CREDITS_QUEUED: usize = 256;
+/// Longer paths do not fit into a Unix socket's address.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// Where peers reach this executor. Dropping it stops the service.
+pub struct Listening {
+    /// `host:port`.
+    pub address: SocketAddr,
+    /// The Unix socket; empty when there is none.
+    pub socket: String,
+    stop: tokio_util::sync::DropGuard,
+}
+
+impl Listening {
+    /// Stops the service.
+    pub fn stop(self) {
+        drop(self.stop);
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Listens on a free port of `host`, and on a Unix socket in `folder` where that works.
+pub async fn listen(
+    host: &str,
+    folder: &std::path::Path,
+    secret: Secret,
+    inboxes: Inboxes,
+) -> std::io::Result<Listening> {
+    let tcp = TcpListener::bind((host, 0)).await?;
+    let address = tcp.local_addr()?;
+    let token = CancellationToken::new();
+    let service = ShuffleServiceServer::new(Receiver { inboxes }).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let server = || {
+        Server::builder().tcp_nodelay(true).layer(RequireSecret::new(Some(secret.clone()))).add_service(service.clone())
+    };
+    let stopped = token.clone().cancelled_owned();
+    let serving = server().serve_with_incoming_shutdown(TcpListenerStream::new(tcp), stopped);
+    lifecycle::spawn("shuffle service", async move { log_end(serving.await) });
+    let mut socket = String::new();
+    if let Some((path, unix)) = bind_socket(folder) {
+        socket = path.display().to_string();
+        let serving =
+            server().serve_with_incoming_shutdown(UnixListenerStream::new(unix), token.clone().cancelled_owned());
+        lifecycle::spawn("shuffle socket", async move { log_end(serving.await) });
+    }
+    Ok(Listening { address, socket, stop: token.drop_guard() })
+}
+
+fn bind_socket(folder: &std::path::Path) -> Option<(PathBuf, UnixListener)> {
+    let name = format!("pyrite-{}.sock", uuid::Uuid::new_v4().simple());
+    let path = [folder.to_owned(), std::env::temp_dir()].into_iter().map(|folder| folder.join(&name));
+    let path = path.into_iter().find(|path| path.as_os_str().len() <= SOCKET_PATH_MAX)?;
+    match UnixListener::bind(&path) {
+        Ok(listener) => Some((path, listener)),
+        Err(error) => {
+            tracing::debug!(path = %path.display(), %error, "no unix socket for the shuffle");
+            None
+        }
+    }
+}
+
+fn log_end(result: Result<(), tonic::transport::Error>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "shuffle service ended");
+    }
+}
+
+#[derive(Clone)]
+struct Receiver {
+    inboxes: Inboxes,
+}
+
+#[tonic::async_trait]
+impl ShuffleService for Receiver {
+    type ExchangeStream = Pin<Box<dyn Stream<Item = Result<proto::ShuffleCredit, Status>> + Send>>;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<proto::ShuffleMessage>>,
+    ) -> Result<Response<Self::ExchangeStream>, Status> {
+        let mut incoming = request.into_inner();
+        let Some(Message::Open(open)) = incoming.message().await?.and_then(|first| first.message) else {
+            return Err(Status::invalid_argument("the first message must be `open`"));
+        };
+        let (credits, outgoing) = mpsc::channel(CREDITS_QUEUED);
+        let inboxes = self.inboxes.clone();
+        lifecycle::spawn("shuffle receiver", async move {
+            let (query, sender) = (open.query_id.clone(), open.sender.clone());
+            if let Err(status) = drain(inboxes, open, incoming, &credits).await {
+                tracing::debug!(query, sender, message = status.message(), "shuffle stream ended");
+                let _ = credits.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+type Credits = mpsc::Sender<Result<proto::ShuffleCredit, Status>>;
+
+/// Takes all that one sender sends for one query.
+async fn drain(
+    inboxes: Inboxes,
+    open: proto::ShuffleOpen,
+    mut incoming: Streaming<proto::ShuffleMessage>,
+    credits: &Credits,
+) -> Result<(), Status> {
+    let grant = |bytes: u64| Ok(proto::ShuffleCredit { bytes });
+    let gone = |_| Status::cancelled("the sender is gone");
+    credits.send(grant(WINDOW_BYTES)).await.map_err(gone)?;
+    let mut counted = (None, 0);
+    while let Some(message) = incoming.message().await? {
+        match message.message {
+            Some(Message::Frame(frame)) => {
+                let bytes = frame.ipc.len() as u64;
+                let id = attempt_id(frame.attempt.ok_or_else(malformed)?);
+                if let Some(attempt) = inboxes.wait(&open.query_id, id).await {
+                    counted = if counted.0 == Some(id) { (counted.0, counted.1 + 1) } else { (Some(id), 1) };
+                    let took = tokio::task::spawn_blocking(move || take_frame(&attempt, &frame)).await;
+                    took.map_err(|_| Status::internal("the receiver failed"))?;
+                }
+                credits.send(grant(bytes)).await.map_err(gone)?;
+            }
+            Some(Message::Done(done)) => {
+                let id = attempt_id(done.attempt.ok_or_else(malformed)?);
+                let received = if counted.0 == Some(id) { counted.1 } else { 0 };
+                if let Some(attempt) = inboxes.wait(&open.query_id, id).await {
+                    finish(&attempt, &open.sender, received, done.frames);
+                }
+            }
+            Some(Message::Open(_)) | None => return Err(malformed()),
+        }
+    }
+    Ok(())
+}
+
+fn take_frame(attempt: &Attempt, frame: &proto::ShuffleFrame) {
+    if attempt.is_cancelled() {
+        return;
+    }
+    let result = match ipc::decode(&frame.ipc) {
+        Ok(batches) => batches.into_iter().try_for_each(|batch| receive(attempt, frame.shard, batch)),
+        Err(error) => Err(Failure::new(FailureKind::Task, format!("a shuffle frame cannot be decoded: {error}"))),
+    };
+    if let Err(failure) = result {
+        attempt.fail(failure);
+    }
+}
+
+fn finish(attempt: &Arc<Attempt>, sender: &str, received: u64, sent: u64) {
+    if received == sent {
+        return attempt.sender_done(sender);
+    }
+    attempt.fail(Failure::new(
+        FailureKind::Unavailable,
+        format!("{received} of {sent} frames of executor `{sender}` came"),
+    ));
+}
+
+fn malformed() -> Status {
+    Status::invalid_argument("the shuffle message is malformed")
+}

@@ -1,0 +1,141 @@
+//! A source job: takes ranges of one source, one after another, reads and combines them, and sends the groups to
+//! their shards.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use pyrite_common::error::chain;
+use pyrite_engine::plan::Sink;
+use pyrite_engine::task::{ShardMap, SourceTask};
+use pyrite_proto::executor as proto;
+use pyrite_proto::executor::FailureKind;
+
+use super::attempt::Attempt;
+use super::error::{Failure, WorkError};
+use super::kafka::{KafkaError, RangeCounts};
+use super::rows;
+use super::wire::Split;
+
+/// Reads ranges until none is left.
+pub fn read(attempt: &Arc<Attempt>, source: usize) -> Result<(), Failure> {
+    let shards = attempt.shard_map.clone().unwrap_or_else(|| Arc::new(ShardMap::new(vec![0])));
+    let task = SourceTask::new(attempt.query.compiled.clone(), source, shards);
+    let budget = attempt.shared.memory.combine_bytes / attempt.shared.config.cores.max(1);
+    let mut job = SourceJob { attempt, task, budget };
+    while let Some(split) = next_split(attempt, source) {
+        match job.read_split(source, &split) {
+            Ok(counts) => job.count(&split, counts),
+            Err(KafkaError::Cancelled) => return Ok(()),
+            Err(error) => return Err(Failure::from(&error)),
+        }
+    }
+    job.flush()?;
+    job.observe();
+    attempt.source_done()
+}
+
+fn next_split(attempt: &Attempt, source: usize) -> Option<Split> {
+    attempt.work.get(&source)?.lock().pop_front()
+}
+
+struct SourceJob<'a> {
+    attempt: &'a Arc<Attempt>,
+    task: SourceTask,
+    /// Bytes of combined groups after which they go out.
+    budget: usize,
+}
+
+impl SourceJob<'_> {
+    fn read_split(&mut self, source: usize, split: &Split) -> Result<RangeCounts, KafkaError> {
+        let attempt = self.attempt;
+        let reader = &attempt.query.readers[source];
+        reader.read(&split.range, &|| attempt.is_cancelled(), &mut |batch| {
+            self.push(split.index, batch).map_err(WorkError::from)
+        })
+    }
+
+    fn push(&mut self, split: u32, batch: RecordBatch) -> Result<(), Failure> {
+        self.task.push(split, batch).map_err(|error| Failure::from(&error))?;
+        if self.attempt.shard_map.is_none() {
+            return self.emit(split);
+        }
+        if self.task.combined_bytes() > self.budget { self.flush() } else { Ok(()) }
+    }
+
+    /// Rows of a query without state go to the sink as they come.
+    fn emit(&mut self, split: u32) -> Result<(), Failure> {
+        let batches = self.task.take_rows();
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        self.attempt.results.lock().output_rows += rows as u64;
+        match self.attempt.query.compiled.sink() {
+            Sink::Noop => Ok(()),
+            Sink::Driver => rows::send(self.attempt, split, &batches),
+        }
+    }
+
+    /// Sends what is combined to the shards, here or elsewhere.
+    fn flush(&mut self) -> Result<(), Failure> {
+        if self.attempt.shard_map.is_none() {
+            return Ok(());
+        }
+        let frames = self.task.take_frames().map_err(|error| Failure::from(&error))?;
+        for (shard, frame) in frames {
+            if self.attempt.is_cancelled() {
+                return Ok(());
+            }
+            deliver(self.attempt, shard, frame)?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, split: &Split, counts: RangeCounts) {
+        let mut results = self.attempt.results.lock();
+        results.sources.push(proto::SourceCounts {
+            source: split.source,
+            topic: split.range.topic.clone(),
+            partition: split.range.partition,
+            rows: counts.rows,
+            bytes: counts.bytes,
+        });
+        results.data_loss.extend(counts.lost.iter().map(ToString::to_string));
+    }
+
+    fn observe(&self) {
+        let splits = &self.attempt.batch.splits;
+        let mut results = self.attempt.results.lock();
+        for seen in self.task.observations() {
+            let Some(split) = splits.iter().find(|split| split.index == seen.split) else { continue };
+            results.event_times.push(proto::EventTimes {
+                node: seen.node,
+                source: split.source,
+                topic: split.range.topic.clone(),
+                partition: split.range.partition,
+                max_us: seen.max_us,
+                min_us: seen.min_us,
+                sum_offset_us: seen.sum_offset_us,
+                count: seen.count,
+            });
+        }
+    }
+}
+
+fn deliver(attempt: &Arc<Attempt>, shard: u32, frame: RecordBatch) -> Result<(), Failure> {
+    if attempt.own.contains_key(&shard) {
+        return receive(attempt, shard, frame);
+    }
+    let owner = attempt.batch.shards.get(shard as usize).map(|shard| shard.executor.clone());
+    let owner = owner.ok_or_else(|| Failure::new(FailureKind::Task, format!("no shard {shard} in the batch")))?;
+    attempt.shared.peers.frame(attempt, &owner, shard, &frame)
+}
+
+/// Puts a frame into the receiving buffer of one of this executor's shards.
+pub fn receive(attempt: &Attempt, shard: u32, frame: RecordBatch) -> Result<(), Failure> {
+    let Some(own) = attempt.own.get(&shard) else {
+        return Err(Failure::new(FailureKind::Task, format!("a frame for shard {shard}, which is not here")));
+    };
+    match own.task.lock().as_mut() {
+        Some(task) => task.push(frame).map_err(|error| Failure::new(FailureKind::Task, chain(&error))),
+        // Finished: every sender had said "done", so this frame is of nobody who takes part.
+        None => Err(Failure::new(FailureKind::Task, format!("a frame for shard {shard} after its end"))),
+    }
+}

@@ -1,0 +1,10 @@
+//! The worker daemon, which lends this machine's cores and memory to executors, and the executor itself. The daemon never sees
+//! plans or rows; an executor serves one application and knows only its driver and its peers.
+//!
+//! ```text
+//! daemon    registers with the master ─ starts, limits, watches and ends executor processes ─ web UI
+//! executor  one stream to its driver ─ source tasks ─ shuffle ─ state shards ─ Prepared
+//! ```
+
+pub mod daemon;
+pub mod executor;
