@@ -100,7 +100,8 @@ def test_a_cluster_gives_the_same_alerts(pyrite, broker, loaded, answer):
 
 def test_the_seeds_script_prints_the_right_alerts_on_a_cluster(pyrite, broker, tmp_path):
     """Not a character changed but the broker's address."""
-    settings = log_records.Settings(seed=3, users=8, step_micros=1_000, jitter_millis=2_000)
+    # Few users at a calm pace: the script prints at most 20 rows of a batch.
+    settings = log_records.Settings(seed=3, users=6, step_micros=1_000, jitter_millis=2_000)
     broker.create_topic("logs", 2)
     script = tmp_path / "crash_monitoring.py"
     script.write_text((PROGRAMS / "seed.py").read_text().replace("kafka:9092", broker.bootstrap))
@@ -115,7 +116,7 @@ def test_the_seeds_script_prints_the_right_alerts_on_a_cluster(pyrite, broker, t
     program = pyrite.submit(script, flags=flags)
     program.wait_for(r"^Batch: 0$", 60)
     count = 200_000
-    load(pyrite, broker, "logs", settings, count, "--rps", "20000")
+    load(pyrite, broker, "logs", settings, count, "--rps", "10000")
     want = expected(count, settings)
     deadline = time.monotonic() + 60
     while seeds_alerts(program.output()) != want and time.monotonic() < deadline and program.alive():
@@ -166,15 +167,26 @@ def test_an_executor_that_dies_in_a_batch_costs_no_row(pyrite, broker, loaded, a
     assert printed(program.output()) == answer
 
 
-def test_a_second_driver_on_a_checkpoint_takes_over_and_the_first_says_so(pyrite, broker, loaded, tmp_path):
+def test_a_second_driver_on_a_checkpoint_takes_over_and_the_first_says_so(pyrite, broker, topic, tmp_path):
     checkpoint = tmp_path / "checkpoint"
-    first = job(pyrite, broker, loaded, checkpoint, master="local[1]", JOB_TRIGGER="default", JOB_MAX_OFFSETS="10000")
+    load(pyrite, broker, topic, SETTINGS, 50_000)
+    first = job(pyrite, broker, topic, checkpoint, master="local[1]", JOB_TRIGGER="default", JOB_MAX_OFFSETS="10000")
     first.wait_for(r"^Batch: 2$", 60)
-    second = job(pyrite, broker, loaded, checkpoint, master="local[1]")
-    assert second.wait(120) == 0, second.story()
+    second = job(pyrite, broker, topic, checkpoint, master="local[1]", JOB_TRIGGER="default", JOB_MAX_OFFSETS="10000")
+    wait_for_term(checkpoint, 2)
+    load(pyrite, broker, topic, log_records.Settings(**{**SETTINGS.__dict__, "seed": 8}), 20_000)
     assert first.wait(60) != 0, first.story()
     assert "query is run by" in first.errors(), first.story()
+    assert second.alive(), second.story()
     printed(first.output(), second.output())
+
+
+def wait_for_term(checkpoint: Path, term: int) -> None:
+    """Waits until a driver has claimed the checkpoint with this term."""
+    deadline = time.monotonic() + 60
+    while not (checkpoint / "terms" / str(term)).exists():
+        assert time.monotonic() < deadline, f"nobody claimed term {term}: {list((checkpoint / 'terms').iterdir())}"
+        time.sleep(0.05)
 
 
 def test_the_demo_shows_alerts_and_ends_by_itself(tmp_path):

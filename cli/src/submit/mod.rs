@@ -102,18 +102,20 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
         started = starting => started?,
         signal = signals.next() => return Ok(Outcome::Stopped { code: signal.exit_code() }),
     };
-    let child = python.map_err(anyhow::Error::from).and_then(|python| {
+    let program = python.map_err(anyhow::Error::from).and_then(|python| {
         let shim = write_shim(directory).context("the launcher's files cannot be written")?;
         python::start(submission, &python, &shim, application.connect_port, &application.connect_token)
     });
-    let outcome = match child {
-        Ok(child) => Ok(python::wait(child, &mut signals, application.failed.clone()).await),
+    let outcome = match program {
+        Ok(program) => Ok(python::wait(program, &mut signals, application.failed.clone()).await),
         Err(error) => Err(error),
     };
     let is_failure = !matches!(outcome, Ok(Outcome::Exited { code: 0 } | Outcome::Stopped { .. }));
     tokio::select! {
         () = application.end(is_failure) => {}
-        second = signals.next(), if matches!(outcome, Ok(Outcome::Stopped { .. })) => std::process::exit(second.exit_code()),
+        second = python::second(&mut signals), if matches!(outcome, Ok(Outcome::Stopped { .. })) => {
+            std::process::exit(second.exit_code())
+        }
     }
     lifecycle.shutdown();
     // Connections of clients that are gone are not waited for.

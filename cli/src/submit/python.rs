@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pyrite_common::lifecycle::{Signal, Signals};
@@ -19,6 +19,8 @@ use super::terminal;
 
 /// How long a program that was asked to end may take.
 const END_GRACE: Duration = Duration::from_secs(15);
+/// Two signals within this time are one.
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_millis(300);
 /// Variables that would send the program's session elsewhere.
 const NOT_INHERITED: [&str; 3] = ["MASTER", "SPARK_MASTER", "PYSPARK_GATEWAY_PORT"];
 
@@ -43,6 +45,13 @@ impl Outcome {
     }
 }
 
+/// The running program.
+pub(super) struct Program {
+    child: Child,
+    /// Ctrl-C reaches it without us.
+    shares_ctrl_c: bool,
+}
+
 /// Starts the program. Its input and output are ours.
 pub(super) fn start(
     submission: &Submission,
@@ -50,7 +59,7 @@ pub(super) fn start(
     shim: &Path,
     port: u16,
     token: &Secret,
-) -> anyhow::Result<Child> {
+) -> anyhow::Result<Program> {
     let target = PythonTarget { port, token, shim, python: &python.executable };
     let mut command = Command::new(&python.executable);
     command
@@ -61,8 +70,15 @@ pub(super) fn start(
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
+    let shares_ctrl_c = terminal::shares_ctrl_c();
+    if !shares_ctrl_c {
+        // A signal to our whole group, as some supervisors send it, reaches the program once, through us.
+        command.process_group(0);
+    }
     terminal::tie_to_this_process(&mut command);
-    command.spawn().with_context(|| format!("Python `{}` cannot be started", python.executable.display()))
+    let child =
+        command.spawn().with_context(|| format!("Python `{}` cannot be started", python.executable.display()))?;
+    Ok(Program { child, shares_ctrl_c })
 }
 
 /// `--py-files`, then what was there.
@@ -80,7 +96,12 @@ fn python_path(submission: &Submission) -> Option<OsString> {
 
 /// Waits for the program's end. The first signal is passed on, the second ends the process at once; `failed` turning to a reason
 /// ends the program.
-pub(super) async fn wait(mut child: Child, signals: &mut Signals, mut failed: watch::Receiver<Option<String>>) -> Outcome {
+pub(super) async fn wait(
+    program: Program,
+    signals: &mut Signals,
+    mut failed: watch::Receiver<Option<String>>,
+) -> Outcome {
+    let Program { mut child, shares_ctrl_c } = program;
     tokio::select! {
         status = child.wait() => Outcome::Exited { code: exit_code(status) },
         reason = failure(&mut failed) => {
@@ -91,8 +112,8 @@ pub(super) async fn wait(mut child: Child, signals: &mut Signals, mut failed: wa
         signal = signals.next() => {
             tracing::info!("received {}, stopping; once more to stop at once", signal.name());
             tokio::select! {
-                code = end(&mut child, signal) => Outcome::Stopped { code },
-                second = signals.next() => {
+                code = end(&mut child, signal, shares_ctrl_c && signal == Signal::Interrupt) => Outcome::Stopped { code },
+                second = second(signals) => {
                     kill(&mut child).await;
                     std::process::exit(second.exit_code());
                 }
@@ -109,8 +130,18 @@ async fn failure(failed: &mut watch::Receiver<Option<String>>) -> String {
     }
 }
 
-async fn end(child: &mut Child, signal: Signal) -> i32 {
-    let has_it_already = signal == Signal::Interrupt && terminal::shares_ctrl_c();
+/// A signal that is really another one: some supervisors send the first to the process and to its group.
+pub(super) async fn second(signals: &mut Signals) -> Signal {
+    let first = Instant::now();
+    loop {
+        let signal = signals.next().await;
+        if first.elapsed() >= SECOND_SIGNAL_AFTER {
+            return signal;
+        }
+    }
+}
+
+async fn end(child: &mut Child, signal: Signal, has_it_already: bool) -> i32 {
     if let Some(pid) = child.id()
         && !has_it_already
     {

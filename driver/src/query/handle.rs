@@ -185,10 +185,12 @@ impl Query {
         self.shared.events.subscribe()
     }
 
-    pub(super) fn set_status(&self, status: impl Into<String>, is_trigger_active: bool) {
+    /// What the query does now; idle: no trigger runs, and nothing is there to read.
+    pub(super) fn set_status(&self, status: impl Into<String>, is_idle: bool) {
         let mut view = self.shared.view.lock();
         view.status = status.into();
-        view.is_trigger_active = is_trigger_active;
+        view.is_trigger_active = !is_idle;
+        view.is_data_available &= !is_idle;
     }
 
     pub(super) fn add_progress(&self, progress: Value) {

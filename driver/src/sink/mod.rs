@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
-use pyrite_common::nearest::suggestion;
+use pyrite_common::nearest::nearest;
 use pyrite_engine::error::{ExceptionKind, SparkError};
 use pyrite_engine::plan::OutputMode;
 use pyrite_engine::types::Zone;
@@ -73,7 +73,8 @@ pub fn open(request: &SinkRequest<'_>, catalog: &MemoryCatalog, run_id: &uuid::U
             Err(SparkError::unsupported(format!("the streaming sink `{known}`; use console, memory or noop: it")))
         }
         unknown => {
-            let hint = suggestion(unknown, FORMATS.iter().chain(FORMATS_TO_COME).copied());
+            let near = nearest(unknown, FORMATS.iter().chain(FORMATS_TO_COME).copied());
+            let hint = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
             let message = format!(
                 "Failed to find the data source: {unknown}. Make sure the provider name is correct and the package is properly registered and compatible with your Spark version.{hint}"
             );

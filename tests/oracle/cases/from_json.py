@@ -141,7 +141,8 @@ cases.rows("generated_name_api", ['{"a":1}'],
            lambda df: df.select(F.from_json(F.col("v"), "a INT"), F.from_json("v", "a INT")["a"], F.from_json("v", "a INT").getField("a")))
 cases.rows("ddl_forms", ['{"a":1,"b":"x"}'],
            "from_json(v, 'struct<a:int,b:string>') AS struct",
-           "from_json(v, 'a INT NOT NULL, b STRING COMMENT \"c\"') AS noted", "from_json(v, '`a` INTEGER, b VARCHAR(5)').a AS quoted")
+           "from_json(v, 'a INT NOT NULL, b STRING COMMENT \"c\"') AS noted", "from_json(v, '`a` INTEGER').a AS quoted")
+cases.rows("ddl_with_varchar", ['{"a":1,"b":"x"}'], "from_json(v, 'b VARCHAR(5)') AS d")
 cases.rows("ddl_with_colons", ['{"a":1}'], "from_json(v, 'a: INT, b: STRING') AS colon")
 cases.rows("bad_ddl", ["{}"], "from_json(v, 'a INTT')")
 cases.rows("schema_not_constant", ["{}"], "from_json(v, v)")

@@ -10,7 +10,7 @@ use pyrite_worker::executor::shard::{Action as ShardAction, Event as ShardEvent,
 
 use super::sink::{Progress, Publication, Slots};
 use super::store::{Object, Store};
-use super::world::Switches;
+use super::world::{Summary, Switches};
 use super::{UNITS, Violation, bucket_of};
 
 /// The works that made each unit of a shard what it is.
@@ -47,6 +47,7 @@ pub struct Surroundings<'a> {
     pub slots: &'a mut Slots,
     pub switches: Switches,
     pub next_work: &'a mut u64,
+    pub summary: &'a mut Summary,
     /// A failure to have, if it works on a batch.
     pub failure: Option<FailureKind>,
     /// Publish rather than take the next message.
@@ -175,6 +176,7 @@ impl Executor {
         for range in &ranges {
             let shard = self.shards.get_mut(range).expect("made when the batch began");
             if let Some(version) = shard.restore.take() {
+                around.summary.restores += u64::from(last.is_some());
                 let content = restored(around.store, *range, last)?;
                 shard.content = Some(content);
                 shard.apply(ShardEvent::Restored(version));
@@ -245,6 +247,7 @@ impl Executor {
                 self.published_when_done();
             }
             Progress::Fenced => {
+                around.summary.fenced += 1;
                 self.publishing.clear();
                 self.publish_of = None;
                 if let Some(run) = self.run.clone() {

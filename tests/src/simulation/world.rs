@@ -2,7 +2,7 @@
 
 use pyrite_common::checkpoint::{AttemptId, Offsets, TopicPartition};
 use pyrite_driver::protocol::{
-    Action, Availability, Body, Command, Event, FailureKind, LogName, Phase, PublishBy, Rules, SourceLatest, StoreReply,
+    Action, Availability, Body, Command, Ending, Event, FailureKind, LogName, Phase, PublishBy, Rules, SourceLatest, StoreReply,
     StoreRequest,
 };
 use pyrite_worker::executor::shard::Version;
@@ -49,8 +49,39 @@ impl Switches {
     }
 }
 
+/// What a run went through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub batches: u64,
+    pub runs_sent: u64,
+    /// Drivers that found a newer one.
+    pub superseded: u64,
+    /// Shards read back from the checkpoint.
+    pub restores: u64,
+    /// Publications that another producer of the slot cut off.
+    pub fenced: u64,
+    pub lost_replies: u64,
+    /// Requests that were done after their sender had been told that nobody knows.
+    pub late_requests: u64,
+    /// Batches under another shard map than the one before.
+    pub map_changes: u64,
+}
+
+impl std::ops::AddAssign for Summary {
+    fn add_assign(&mut self, other: Summary) {
+        self.batches += other.batches;
+        self.runs_sent += other.runs_sent;
+        self.superseded += other.superseded;
+        self.restores += other.restores;
+        self.fenced += other.fenced;
+        self.lost_replies += other.lost_replies;
+        self.late_requests += other.late_requests;
+        self.map_changes += other.map_changes;
+    }
+}
+
 /// Runs one seed to its end.
-pub fn run(seed: u64, switches: Switches) -> Result<u64, Violation> {
+pub fn run(seed: u64, switches: Switches) -> Result<Summary, Violation> {
     let mut world = World::new(seed, switches);
     world.add_driver();
     let mut after = 0;
@@ -93,6 +124,7 @@ struct World {
     faults: u32,
     incarnations: u64,
     works: u64,
+    summary: Summary,
 }
 
 impl World {
@@ -113,6 +145,7 @@ impl World {
             faults: 0,
             incarnations: 0,
             works: 0,
+            summary: Summary::default(),
         }
     }
 
@@ -297,6 +330,7 @@ impl World {
             slots: &mut self.slots,
             switches: self.switches,
             next_work: &mut self.works,
+            summary: &mut self.summary,
             failure,
             prefers_publishing: self.rng.random_bool(0.7),
         };
@@ -309,6 +343,7 @@ impl World {
         let is_create = matches!(ask, StoreRequest::Create { .. });
         if is_create && !is_ghost && self.rng.random_bool(0.05) {
             // Told as unknown now, done some time later.
+            self.summary.lost_replies += 1;
             self.reply(driver, request, StoreReply::Uncertain("timed out".into()));
             self.store.pending.push(Pending { driver, request, ask, is_ghost: true });
             return Ok(());
@@ -318,9 +353,11 @@ impl World {
             self.checks.on_created(name, &self.store, &self.slots, self.publish)?;
         }
         if is_ghost {
+            self.summary.late_requests += u64::from(created.is_some());
             return Ok(());
         }
         let lost = is_create && self.rng.random_bool(0.1);
+        self.summary.lost_replies += u64::from(lost);
         self.reply(driver, request, if lost { StoreReply::Uncertain("reply lost".into()) } else { reply });
         Ok(())
     }
@@ -353,6 +390,7 @@ impl World {
             }
             Action::Send { to, command } => {
                 if let Command::RunBatch(run) = &command {
+                    self.summary.runs_sent += 1;
                     self.checks.on_run(run)?;
                 }
                 let executor = self.executors.iter_mut().find(|executor| executor.info.key == to);
@@ -365,7 +403,8 @@ impl World {
                 self.drivers[driver].events.push(Event::SinkDone { batch, attempt });
             }
             Action::Wake { at_us } => self.drivers[driver].wake_us = Some(at_us),
-            Action::Ended(_) => {
+            Action::Ended(ending) => {
+                self.summary.superseded += u64::from(matches!(ending, Ending::Superseded(_)));
                 self.drivers[driver].is_alive = false;
             }
             Action::DropRows { .. } | Action::Report(_) | Action::Idle { .. } => {}
@@ -383,14 +422,19 @@ impl World {
         is_read && self.drivers.iter().all(at_rest)
     }
 
-    fn finish(self) -> Result<u64, Violation> {
+    fn finish(self) -> Result<Summary, Violation> {
         let commits = self.store.commits();
         if self.publish == PublishBy::Executors {
             for batch in 0..commits {
                 exactly_once(batch, &self.slots)?;
             }
         }
-        Ok(commits)
+        let generation = |name: &LogName| match self.store.logs.get(name) {
+            Some(Body::Offsets(file)) => file.pyrite.as_ref().map_or(0, |extra| extra.map_generation),
+            _ => 0,
+        };
+        let map_changes = commits.checked_sub(1).map_or(0, |last| generation(&LogName::Offsets(last)));
+        Ok(Summary { batches: commits, map_changes, ..self.summary })
     }
 }
 

@@ -50,10 +50,10 @@ pub(crate) fn tail(path: &Path, bytes: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
-/// The last line with text of an executor's stderr: most often why it ended.
+/// The last line with text of an executor's stderr that is not just news: most often why it ended.
 pub(crate) fn last_words(directory: &Path) -> Option<String> {
     let text = tail(&directory.join("stderr"), TAIL_BYTES).ok()?;
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(" INFO "))?;
     Some(line.chars().take(LAST_LINE_CHARS_MAX).collect())
 }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_last_line_with_text_is_the_last_word() {
         let directory = tempfile::tempdir().expect("a directory");
-        fs::write(directory.path().join("stderr"), "first\ncannot attach to the driver\n\n").expect("written");
+        fs::write(directory.path().join("stderr"), "first\ncannot attach to the driver\n\n26/11/22 12:51:44 INFO Executor: ended\n").expect("written");
         assert_eq!(last_words(directory.path()).as_deref(), Some("cannot attach to the driver"));
         fs::write(directory.path().join("stderr"), "").expect("written");
         assert_eq!(last_words(directory.path()), None);

@@ -210,7 +210,7 @@ impl Runner {
             (None, Phase::Plan | Phase::Run | Phase::Publish | Phase::Commit) => "Processing new data".to_string(),
             (None, Phase::Stopped) => "Stopped".to_string(),
         };
-        running.query.set_status(text, !is_idle);
+        running.query.set_status(text, is_idle);
         self.shown = shown;
     }
 
