@@ -4,10 +4,13 @@ mod actions;
 mod outcome;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use parking_lot::Mutex;
+use pyrite_common::lifecycle::panic_text;
 use prost::Message as _;
 use pyrite_engine::error::SparkError;
 use pyrite_proto::executor::StartQuery;
@@ -24,7 +27,7 @@ use super::{Queries, QueryStart};
 use crate::checkpoint::Location;
 use crate::executors::{ExecutorEvent, Executors, Subscription};
 use crate::progress::Identity;
-use crate::protocol::{Ending, Event, QueryMachine, QuerySpec, Rules, Status, StoreReply};
+use crate::protocol::{Ending, Event, Fault, QueryMachine, QuerySpec, Rules, Status, StoreReply};
 use crate::sink::BatchSink;
 use crate::source::{Poller, SourceEvent};
 
@@ -108,36 +111,52 @@ impl Runner {
             }
         };
         let mut runner = Runner::new(start, poller, internal);
-        runner.apply(Event::Start, &command_sender).await;
-        while runner.ending.is_none() {
-            let wake = runner.wake;
+        let turns = runner.turns(&mut results, &mut source_events, &mut commands, &command_sender);
+        // A panic is a defect of ours; the program must hear of it all the same, or it would wait for ever.
+        if let Err(panic) = AssertUnwindSafe(turns).catch_unwind().await {
+            let message = format!("the query's run loop panicked: {}", panic_text(panic.as_ref()));
+            runner.ending = Some(Ending::Failed(Fault::classed("INTERNAL_ERROR", "XX000", message)));
+        }
+        runner.finish();
+    }
+
+    /// Takes events until the query has ended.
+    async fn turns(
+        &mut self,
+        results: &mut mpsc::Receiver<Internal>,
+        source_events: &mut mpsc::Receiver<SourceEvent>,
+        commands: &mut mpsc::Receiver<Command>,
+        command_sender: &mpsc::Sender<Command>,
+    ) {
+        self.apply(Event::Start, command_sender).await;
+        while self.ending.is_none() {
+            let wake = self.wake;
             tokio::select! {
-                Some(result) = results.recv() => runner.internal(result, &command_sender).await,
-                Some(event) = executor_event(&mut runner.running) => match event {
-                    ExecutorEvent::Protocol(event) => runner.apply(event, &command_sender).await,
-                    ExecutorEvent::Rows(rows) => runner.collected.add(rows),
+                Some(result) = results.recv() => self.internal(result, command_sender).await,
+                Some(event) = executor_event(&mut self.running) => match event {
+                    ExecutorEvent::Protocol(event) => self.apply(event, command_sender).await,
+                    ExecutorEvent::Rows(rows) => self.collected.add(rows),
                 },
                 Some(event) = source_events.recv() => match event {
-                    SourceEvent::Protocol(event) => runner.apply(event, &command_sender).await,
+                    SourceEvent::Protocol(event) => self.apply(event, command_sender).await,
                     SourceEvent::Trouble(trouble) => {
-                        runner.trouble = trouble;
-                        runner.show();
+                        self.trouble = trouble;
+                        self.show();
                     }
                 },
                 Some(command) = commands.recv() => match command {
-                    Command::Stop => runner.apply(Event::Stop, &command_sender).await,
+                    Command::Stop => self.apply(Event::Stop, command_sender).await,
                     Command::ProcessAllAvailable(done) => {
-                        let generation = runner.machine.next_generation();
-                        runner.drains.push((generation, done));
+                        let generation = self.machine.next_generation();
+                        self.drains.push((generation, done));
                     }
                 },
                 () = tokio::time::sleep_until(wake) => {
-                    runner.wake = Instant::now() + FAR;
-                    runner.apply(Event::Wake, &command_sender).await;
+                    self.wake = Instant::now() + FAR;
+                    self.apply(Event::Wake, command_sender).await;
                 }
             }
         }
-        runner.finish();
     }
 
     fn new(start: Start, poller: Poller, internal: mpsc::Sender<Internal>) -> Runner {
