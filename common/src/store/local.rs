@@ -7,13 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::{Created, StoreError};
-
-static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// The local folder behind a store.
 #[derive(Debug, Clone)]
@@ -37,12 +35,14 @@ impl LocalStore {
             return Ok(Created::Exists);
         }
         make_folders(folder)?;
-        let temporary = folder.join(format!(
-            ".tmp-{}-{}",
-            std::process::id(),
-            TEMPORARY.fetch_add(1, Ordering::Relaxed)
-        ));
-        let outcome = write_and_link(&temporary, &path, bytes);
+        // Containers and machines that share the folder may have the same process id: only a random name is ours alone.
+        let temporary = folder.join(format!(".tmp-{}", Uuid::new_v4().simple()));
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(|source| StoreError::Io { action: "write", path: path.clone(), source })?;
+        let outcome = write_and_link(file, &temporary, &path, bytes);
         let _ = fs::remove_file(&temporary);
         let created = outcome?;
         sync_folder(folder)?;
@@ -121,9 +121,8 @@ impl LocalStore {
     }
 }
 
-fn write_and_link(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<Created, StoreError> {
+fn write_and_link(mut file: File, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<Created, StoreError> {
     let failed = |source| StoreError::Io { action: "write", path: path.to_path_buf(), source };
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(temporary).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     match fs::hard_link(temporary, path) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyrite_common::checkpoint::names;
-use pyrite_common::error::Kind;
+use pyrite_common::error::{Kind, chain};
 use pyrite_common::store::{CheckpointStore, Created, StoreError};
 
 use crate::protocol::{Body, LogName, StoreReply, StoreRequest};
@@ -66,17 +66,6 @@ async fn survey(store: &CheckpointStore) -> Result<StoreReply, StoreError> {
         offsets: names::highest(names::OFFSETS, &offsets),
         commit: names::highest(names::COMMITS, &commits),
     })
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

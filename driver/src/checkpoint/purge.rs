@@ -1,4 +1,5 @@
-//! Takes away what nobody can need again, so that a checkpoint does not grow for ever.
+//! Takes away logs and changelog objects that nobody can need again. A checkpoint grows all the same: nothing collects
+//! snapshots (`state/snap`) and terms, which stay until someone deletes the checkpoint.
 //!
 //! Spark's `spark.sql.streaming.minBatchesToRetain` batches stay readable. A changelog object is needed as long as a
 //! restore may start below it: until every shard has a snapshot at or above its batch; the caller says which batch that is.

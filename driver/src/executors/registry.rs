@@ -12,7 +12,7 @@ use pyrite_proto::executor::executor_message::Message;
 use pyrite_proto::executor::{DriverMessage, ExecutorMessage, Shutdown, Welcome, driver_message};
 use tokio::sync::mpsc;
 
-use super::wire;
+use super::wire::{self, Addressed};
 use crate::protocol::{Event, ExecutorInfo, ExecutorKey};
 
 /// Messages to one executor that wait to be sent: a few for each query and batch.
@@ -65,7 +65,22 @@ struct Shared {
 #[derive(Default)]
 struct Tables {
     executors: BTreeMap<ExecutorKey, Attached>,
-    queries: BTreeMap<String, mpsc::Sender<ExecutorEvent>>,
+    queries: BTreeMap<String, Mailbox>,
+    /// Subscriptions there have ever been: the newest one's generation.
+    generations: u64,
+}
+
+impl Tables {
+    fn senders(&self) -> Vec<mpsc::Sender<ExecutorEvent>> {
+        self.queries.values().map(|mailbox| mailbox.sender.clone()).collect()
+    }
+}
+
+/// Where the newest run of a query is told things.
+struct Mailbox {
+    generation: u64,
+    run_id: String,
+    sender: mpsc::Sender<ExecutorEvent>,
 }
 
 struct Attached {
@@ -77,12 +92,17 @@ struct Attached {
 pub struct Subscription {
     shared: Arc<Shared>,
     query_id: String,
+    generation: u64,
     pub events: mpsc::Receiver<ExecutorEvent>,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.tables.lock().queries.remove(&self.query_id);
+        let mut tables = self.shared.tables.lock();
+        // A later run of the query may have the place by now.
+        if tables.queries.get(&self.query_id).is_some_and(|mailbox| mailbox.generation == self.generation) {
+            tables.queries.remove(&self.query_id);
+        }
     }
 }
 
@@ -127,16 +147,19 @@ impl Executors {
         to_executor
     }
 
-    /// The mailbox of a query: first a `Joined` for each executor there is, then what happens.
-    pub fn subscribe(&self, query_id: &str) -> Subscription {
+    /// The mailbox of a query's run: first a `Joined` for each executor there is, then what happens. An older run of
+    /// the query hears nothing more.
+    pub fn subscribe(&self, query_id: &str, run_id: &str) -> Subscription {
         let (sender, events) = mpsc::channel(MAILBOX_MAX);
         let mut tables = self.shared.tables.lock();
         for attached in tables.executors.values() {
             let joined = Event::ExecutorJoined(attached.view.info.clone());
             let _ = sender.try_send(ExecutorEvent::Protocol(joined));
         }
-        tables.queries.insert(query_id.to_string(), sender);
-        Subscription { shared: self.shared.clone(), query_id: query_id.to_string(), events }
+        tables.generations += 1;
+        let generation = tables.generations;
+        tables.queries.insert(query_id.to_string(), Mailbox { generation, run_id: run_id.to_string(), sender });
+        Subscription { shared: self.shared.clone(), query_id: query_id.to_string(), generation, events }
     }
 
     /// Sends without waiting. An executor whose queue is full or closed is about to be lost anyway.
@@ -170,7 +193,7 @@ impl Executors {
             let mut tables = self.shared.tables.lock();
             let view = ExecutorView { info: info.clone(), resident_bytes: 0, cpu_micros: 0, active_tasks: 0 };
             tables.executors.insert(info.key.clone(), Attached { view, outgoing });
-            tables.queries.values().cloned().collect::<Vec<_>>()
+            tables.senders()
         };
         tell(queries, || Event::ExecutorJoined(info.clone())).await;
     }
@@ -180,7 +203,7 @@ impl Executors {
         let queries = {
             let mut tables = self.shared.tables.lock();
             tables.executors.remove(key);
-            tables.queries.values().cloned().collect::<Vec<_>>()
+            tables.senders()
         };
         tell(queries, || Event::ExecutorLost { executor: key.clone(), reason: reason.clone() }).await;
     }
@@ -209,12 +232,19 @@ impl Executors {
                 }
                 continue;
             }
-            let Some((query_id, event)) = wire::event(key, received) else { continue };
-            let mailbox = self.shared.tables.lock().queries.get(&query_id).cloned();
-            if let Some(mailbox) = mailbox {
-                let _ = mailbox.send(event).await;
+            let Some(addressed) = wire::event(key, received) else { continue };
+            if let Some(mailbox) = self.mailbox(&addressed) {
+                let _ = mailbox.send(addressed.event).await;
             }
         }
+    }
+
+    /// Where a message belongs; nowhere when it is for another run than the newest.
+    fn mailbox(&self, addressed: &Addressed) -> Option<mpsc::Sender<ExecutorEvent>> {
+        let tables = self.shared.tables.lock();
+        let mailbox = tables.queries.get(&addressed.query_id)?;
+        let is_for_it = addressed.run_id.as_ref().is_none_or(|run_id| *run_id == mailbox.run_id);
+        is_for_it.then(|| mailbox.sender.clone())
     }
 }
 
@@ -230,7 +260,7 @@ fn message(message: driver_message::Message) -> DriverMessage {
 
 #[cfg(test)]
 mod tests {
-    use pyrite_proto::executor::{Hello, Published};
+    use pyrite_proto::executor::{Hello, Published, QueryReady};
 
     use super::*;
 
@@ -251,12 +281,12 @@ mod tests {
     #[tokio::test]
     async fn a_query_hears_of_executors_before_and_after_it_subscribes() {
         let executors = Executors::new("app", "driver");
-        let mut early = executors.subscribe("early");
+        let mut early = executors.subscribe("early", "run");
         let (to_driver, mut from_driver) = executors.attach_in_process();
         to_driver.send(hello("app")).await.unwrap();
         assert!(matches!(from_driver.recv().await.unwrap().message, Some(driver_message::Message::Welcome(_))));
         assert!(matches!(early.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorJoined(_)))));
-        let mut late = executors.subscribe("late");
+        let mut late = executors.subscribe("late", "run");
         assert!(matches!(late.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorJoined(_)))));
         let published = Published { query_id: "late".into(), batch: 3, attempt: None };
         to_driver.send(say(Message::Published(published))).await.unwrap();
@@ -278,9 +308,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_old_run_neither_unsubscribes_nor_fails_the_new_one() {
+        let executors = Executors::new("app", "driver");
+        let old = executors.subscribe("q", "old");
+        let mut new = executors.subscribe("q", "new");
+        drop(old);
+        let (to_driver, _from_driver) = executors.attach_in_process();
+        to_driver.send(hello("app")).await.unwrap();
+        assert!(matches!(new.events.recv().await, Some(ExecutorEvent::Protocol(Event::ExecutorJoined(_)))));
+        for run_id in ["old", "new"] {
+            let (query_id, error) = ("q".into(), run_id.into());
+            let ready = QueryReady { query_id, run_id: run_id.into(), error, ..QueryReady::default() };
+            to_driver.send(say(Message::Ready(ready))).await.unwrap();
+        }
+        let Some(ExecutorEvent::Protocol(Event::QueryRefused { fault, .. })) = new.events.recv().await else {
+            panic!("a refusal");
+        };
+        assert_eq!(fault.message, "new");
+        drop(new);
+        assert!(executors.shared.tables.lock().queries.is_empty());
+    }
+
+    #[tokio::test]
     async fn beats_that_stop_are_a_loss() {
         let executors = Executors::with_stall_max("app".into(), "driver".into(), Duration::from_millis(20));
-        let mut query = executors.subscribe("q");
+        let mut query = executors.subscribe("q", "run");
         let (to_driver, _from_driver) = executors.attach_in_process();
         to_driver.send(hello("app")).await.unwrap();
         to_driver.send(say(Message::Beat(Default::default()))).await.unwrap();

@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use pyrite_common::lifecycle;
+use pyrite_common::net::MESSAGE_BYTES_MAX;
 use pyrite_proto::executor::driver_service_server::{DriverService, DriverServiceServer};
 use pyrite_proto::executor::{DriverMessage, ExecutorMessage};
 use tokio::sync::mpsc;
@@ -12,8 +13,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Executors;
 
-/// Rows come in slices of a few MiB; the rest is small.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Messages read from the network before the registry takes them.
 const READ_AHEAD: usize = 64;
 

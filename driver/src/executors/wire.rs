@@ -24,20 +24,29 @@ pub(super) fn executor_info(hello: wire::Hello) -> ExecutorInfo {
     }
 }
 
-/// A message about a query: which one, and what it says; `None` for a message that is about none.
-pub(super) fn event(from: &ExecutorKey, message: FromExecutor) -> Option<(String, ExecutorEvent)> {
+/// What an executor says about a query.
+pub(super) struct Addressed {
+    pub query_id: String,
+    /// The run that it is for, where no attempt id says that; `None`: any run, which knows its attempts.
+    pub run_id: Option<String>,
+    pub event: ExecutorEvent,
+}
+
+/// A message about a query; `None` for a message that is about none.
+pub(super) fn event(from: &ExecutorKey, message: FromExecutor) -> Option<Addressed> {
     let from = from.clone();
     let (query_id, event) = match message {
         FromExecutor::Hello(_) | FromExecutor::Beat(_) => return None,
         FromExecutor::Ready(ready) if ready.error.is_empty() => return None,
         FromExecutor::Ready(ready) => {
             let fault = Fault { message: ready.error, class: ready.error_class, ..Fault::default() };
-            (ready.query_id, Event::QueryRefused { from, fault })
+            let event = ExecutorEvent::Protocol(Event::QueryRefused { from, fault });
+            return Some(Addressed { query_id: ready.query_id, run_id: Some(ready.run_id), event });
         }
         FromExecutor::Rows(rows) => {
             let attempt = attempt(rows.attempt);
             let rows_of = OutputRows { batch: rows.batch, attempt, shard: rows.shard, ipc: rows.ipc };
-            return Some((rows.query_id, ExecutorEvent::Rows(rows_of)));
+            return Some(Addressed { query_id: rows.query_id, run_id: None, event: ExecutorEvent::Rows(rows_of) });
         }
         FromExecutor::Prepared(prepared) => {
             let (batch, attempt) = (prepared.batch, attempt(prepared.attempt));
@@ -54,7 +63,7 @@ pub(super) fn event(from: &ExecutorKey, message: FromExecutor) -> Option<(String
             (published.query_id, Event::Published { from, batch, attempt })
         }
     };
-    Some((query_id, ExecutorEvent::Protocol(event)))
+    Some(Addressed { query_id, run_id: None, event: ExecutorEvent::Protocol(event) })
 }
 
 fn attempt(attempt: Option<wire::AttemptId>) -> AttemptId {

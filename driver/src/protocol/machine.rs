@@ -105,8 +105,8 @@ impl QueryMachine {
             _ if before == Phase::Stopped => {}
             Event::Store { request, .. } if request != self.request => {}
             Event::Stop => self.stop(),
-            Event::ExecutorJoined(info) => self.joined(now_us, info),
-            Event::ExecutorLost { executor, reason } => self.lost(now_us, executor, reason),
+            Event::ExecutorJoined(info) => self.joined(info),
+            Event::ExecutorLost { executor, .. } => self.lost(&executor),
             Event::QueryRefused { fault, .. } | Event::SourceFailed { fault, fatal: true } => {
                 self.state = self.fail(fault);
             }
@@ -147,30 +147,30 @@ impl QueryMachine {
         };
     }
 
-    fn joined(&mut self, now_us: i64, info: ExecutorInfo) {
+    fn joined(&mut self, info: ExecutorInfo) {
         if let Some(old) = self.executors.get(&info.key.id)
             && old.key != info.key
         {
             let executor = old.key.clone();
-            self.lost(now_us, executor, "attached again".to_string());
+            self.lost(&executor);
         }
         let key = info.key.clone();
         self.executors.insert(key.id.clone(), info);
         self.send(&key, Command::StartQuery);
         self.state = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Run(run) => self.joined_in_run(now_us, run),
+            State::Run(run) => self.joined_in_run(run),
             other => other,
         };
     }
 
-    fn lost(&mut self, now_us: i64, executor: ExecutorKey, reason: String) {
-        if self.executors.get(&executor.id).is_none_or(|info| info.key != executor) {
+    fn lost(&mut self, executor: &ExecutorKey) {
+        if self.executors.get(&executor.id).is_none_or(|info| info.key != *executor) {
             return;
         }
         self.executors.remove(&executor.id);
         self.state = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Run(run) => self.lost_in_run(now_us, run, &executor, &reason),
-            State::Publish(publish) => self.lost_in_publish(now_us, publish, &executor),
+            State::Run(run) => self.lost_in_run(run, executor),
+            State::Publish(publish) => self.lost_in_publish(publish, executor),
             other => other,
         };
     }

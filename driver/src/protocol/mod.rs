@@ -35,7 +35,7 @@ pub use message::{
     PreparedReport, RunBatch, SourceCounts,
 };
 pub use report::{BatchReport, Durations};
-pub use shards::{BUCKETS, shard_map};
+pub use shards::shard_map;
 pub use spec::{OperatorSpec, PublishBy, QuerySpec, Rules, Trigger, WatermarkNode, WatermarkPolicy};
 pub use state::Phase;
 pub use store::{Body, LogName, StoreReply, StoreRequest};

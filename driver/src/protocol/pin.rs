@@ -63,11 +63,20 @@ pub(super) fn new_plan(
     }
 }
 
-/// A plan that Spark wrote and did not commit, completed in the one way that every try repeats.
+/// A plan that Spark wrote and did not commit, completed in the one way that every try repeats. Partitions that only
+/// the ends know were new to it, and such begin at 0.
 pub(super) fn complete_sparks_plan(spec: &QuerySpec, position: &Position, file: OffsetsFile) -> OffsetsFile {
     let ends: Vec<Offsets> = file.ends.iter().map(|end| end.clone().unwrap_or_default()).collect();
     let author = Author { term: 0, nonce: String::new(), now_us: file.batch_timestamp_ms * 1000 };
-    let completed = new_plan(spec, position, &position.offsets, ends, None, author);
+    let start = |(index, ends): (usize, &Offsets)| {
+        let mut start = position.offsets.get(index).cloned().unwrap_or_default();
+        for partition in ends.0.keys() {
+            start.0.entry(partition.clone()).or_insert(0);
+        }
+        start
+    };
+    let starts: Vec<Offsets> = ends.iter().enumerate().map(start).collect();
+    let completed = new_plan(spec, position, &starts, ends, None, author);
     OffsetsFile { pyrite: completed.pyrite, ..file }
 }
 

@@ -73,7 +73,7 @@ impl QueryMachine {
         let mut times = plan.times;
         times.wal_commit_us = now_us - plan.since_us - times.latest_offset_us;
         let batch = self.batch(now_us, plan.file, plan.latest, plan.since_us, times);
-        self.start_try(now_us, batch)
+        self.start_try(batch)
     }
 
     /// Another driver planned this batch: of a higher term, it runs the query; of a lower, its plan is the plan.
@@ -92,7 +92,7 @@ impl QueryMachine {
     pub(super) fn run_plan(&mut self, now_us: i64, file: OffsetsFile) -> State {
         let file = self.completed(file);
         let batch = self.batch(now_us, file, Vec::new(), now_us, Durations::default());
-        self.start_try(now_us, batch)
+        self.start_try(batch)
     }
 
     fn batch(

@@ -55,6 +55,12 @@ impl QueryMachine {
                 }
                 self.run_plan(now_us, file)
             }
+            (Recover::ReadPlannedStart { .. }, StoreReply::Value(Some(body))) => {
+                let Body::SourceStart(offsets) = *body else { unreachable!("the name decides what a body is") };
+                self.position.offsets.push(offsets);
+                self.read_planned_start()
+            }
+            (Recover::ReadPlannedStart { source }, StoreReply::Value(None)) => self.start_is_missing(source),
             (Recover::ReadStart { .. }, StoreReply::Value(Some(body))) => {
                 let Body::SourceStart(offsets) = *body else { unreachable!("the name decides what a body is") };
                 self.take_start(now_us, offsets)
@@ -90,7 +96,7 @@ impl QueryMachine {
                 self.ask(StoreRequest::Read { name: LogName::Commit(batch) });
                 State::Recover(Recover::ReadCommit { batch, offsets })
             }
-            (None, Some(_)) => self.read_next(),
+            (None, Some(_)) => self.read_planned_start(),
             (None, None) => self.read_start(now_us),
         }
     }
@@ -100,15 +106,41 @@ impl QueryMachine {
         State::Recover(Recover::ReadNext { batch: self.next_batch })
     }
 
-    /// The start of the next source without one; idle when all have theirs.
-    fn read_start(&mut self, now_us: i64) -> State {
+    /// The first source whose start is not known yet, which is asked for; `None` when all are known.
+    fn ask_next_start(&mut self) -> Option<u32> {
         let source = self.position.offsets.len();
         if source == self.spec.limits.len() {
-            return self.enter_idle(now_us);
+            return None;
         }
         let source = u32::try_from(source).expect("few sources");
         self.ask(StoreRequest::Read { name: LogName::SourceStart(source) });
-        State::Recover(Recover::ReadStart { source })
+        Some(source)
+    }
+
+    /// The starts that the plan of the first batch was made from, then the plan.
+    fn read_planned_start(&mut self) -> State {
+        match self.ask_next_start() {
+            Some(source) => State::Recover(Recover::ReadPlannedStart { source }),
+            None => self.read_next(),
+        }
+    }
+
+    /// What `latest` means now is not what the plan was made from: resolved anew, it would lose the records in between.
+    fn start_is_missing(&mut self, source: u32) -> State {
+        let message = format!(
+            "the checkpoint has the plan of its first batch, but not `{}`, where the plan's source begins: the file \
+             was lost, or the checkpoint is that of a query with fewer sources; use another `checkpointLocation`",
+            LogName::SourceStart(source).path()
+        );
+        self.fail(Fault::new(message))
+    }
+
+    /// The start of the next source without one; idle when all have theirs.
+    fn read_start(&mut self, now_us: i64) -> State {
+        match self.ask_next_start() {
+            Some(source) => State::Recover(Recover::ReadStart { source }),
+            None => self.enter_idle(now_us),
+        }
     }
 
     fn take_start(&mut self, now_us: i64, offsets: Offsets) -> State {

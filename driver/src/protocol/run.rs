@@ -25,7 +25,7 @@ impl Run {
 
 impl QueryMachine {
     /// The next attempt of a batch on the executors there are.
-    pub(super) fn start_try(&mut self, now_us: i64, batch: Box<Batch>) -> State {
+    pub(super) fn start_try(&mut self, batch: Box<Batch>) -> State {
         if self.executors.is_empty() {
             return State::Run(Run { batch, try_: Try::NoExecutors });
         }
@@ -36,7 +36,6 @@ impl QueryMachine {
         for key in &keys {
             self.send(key, Command::RunBatch(Box::new(message.clone())));
         }
-        let _ = now_us;
         State::Run(Run { batch, try_: Try::Running { attempt, waiting: keys, prepared: BTreeMap::new() } })
     }
 
@@ -100,7 +99,7 @@ impl QueryMachine {
     pub(super) fn on_run(&mut self, now_us: i64, mut run: Run, event: Event) -> State {
         match event {
             Event::Wake => match run.try_ {
-                Try::BackingOff { until_us } if now_us >= until_us => self.start_try(now_us, run.batch),
+                Try::BackingOff { until_us } if now_us >= until_us => self.start_try(run.batch),
                 Try::BackingOff { until_us } => {
                     self.act(Action::Wake { at_us: until_us });
                     State::Run(run)
@@ -133,15 +132,15 @@ impl QueryMachine {
         }
     }
 
-    pub(super) fn joined_in_run(&mut self, now_us: i64, run: Run) -> State {
-        if run.waits_for_executors() { self.start_try(now_us, run.batch) } else { State::Run(run) }
+    pub(super) fn joined_in_run(&mut self, run: Run) -> State {
+        if run.waits_for_executors() { self.start_try(run.batch) } else { State::Run(run) }
     }
 
-    pub(super) fn lost_in_run(&mut self, now_us: i64, run: Run, executor: &ExecutorKey, _reason: &str) -> State {
+    pub(super) fn lost_in_run(&mut self, run: Run, executor: &ExecutorKey) -> State {
         match &run.try_ {
             Try::Running { waiting, prepared, .. } if waiting.contains(executor) || prepared.contains_key(executor) => {
                 self.give_up_try();
-                self.start_try(now_us, run.batch)
+                self.start_try(run.batch)
             }
             Try::Running { .. } | Try::NoExecutors | Try::BackingOff { .. } => State::Run(run),
         }
@@ -170,7 +169,7 @@ impl QueryMachine {
                 if batch.task_failures >= self.spec.task_failures_max {
                     return self.fail(fault_of(failure));
                 }
-                self.start_try(now_us, batch)
+                self.start_try(batch)
             }
             FailureKind::Unavailable => {
                 if let Some(peer) = failure.unreachable {

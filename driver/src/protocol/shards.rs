@@ -1,7 +1,6 @@
 //! The shard map: which contiguous runs of the fixed buckets make a shard.
 
-/// Buckets of a key's hash; pinned for the life of every checkpoint.
-pub const BUCKETS: u16 = 1024;
+use pyrite_engine::state::BUCKETS;
 
 /// The first bucket of each of `shards` runs, as even as can be. More shards than buckets make no more runs.
 pub fn shard_map(shards: u32) -> Vec<u16> {

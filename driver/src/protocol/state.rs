@@ -36,9 +36,7 @@ const MOVES: &[(Phase, Phase)] = &[
     // A slot's executor was lost while it published.
     (Phase::Publish, Phase::Run),
     (Phase::Commit, Phase::Idle),
-    // Through Idle at once: the next batch's offsets are known already.
-    (Phase::Commit, Phase::Plan),
-    // Through Idle in one step: new offsets were known, or a batch without data was due.
+    // Through Idle in one step: new offsets were known already, or a batch without data was due.
     (Phase::Commit, Phase::Plan),
     (Phase::Recover, Phase::Plan),
     // Nobody publishes: the rows are only counted.
@@ -107,6 +105,8 @@ pub(super) enum Recover {
     ReadCommit { batch: u64, offsets: Option<u64> },
     ReadOffsets { batch: u64, commit: Box<CommitFile>, offsets: Option<u64> },
     ReadNext { batch: u64 },
+    /// Before `ReadNext` when nothing is committed: an `offsets/0` of Spark does not say where its batch starts.
+    ReadPlannedStart { source: u32 },
     ReadStart { source: u32 },
     ResolveStart { source: u32 },
     CreateStart { source: u32, write: Write },

@@ -205,6 +205,45 @@ fn a_pinned_batch_runs_again_as_it_was_under_another_shard_count() {
     assert_eq!(file.pyrite.as_ref().unwrap().map_generation, 1);
 }
 
+/// A checkpoint of Spark whose first batch, of two partitions, was planned and not committed.
+fn planned_by_spark() -> World {
+    let metadata = pyrite_common::checkpoint::MetadataFile { id: "spark's".into() };
+    let plan = pyrite_common::checkpoint::OffsetsFile {
+        batch_watermark_ms: 0,
+        batch_timestamp_ms: 7,
+        conf: BTreeMap::new(),
+        ends: vec![Some(offsets(&[10, 4]))],
+        pyrite: None,
+    };
+    let objects = BTreeMap::from([
+        (LogName::Metadata, Body::Metadata(metadata)),
+        (LogName::SourceStart(0), Body::SourceStart(offsets(&[3]))),
+        (LogName::Offsets(0), Body::Offsets(plan)),
+    ]);
+    World { objects, latest: vec![50, 4], ..World::default() }
+}
+
+#[test]
+fn a_first_batch_that_spark_planned_runs_from_where_its_source_began() {
+    let mut world = planned_by_spark();
+    let mut machine = started(&mut world, spec("d"));
+    let run = world.prepare(&mut machine, None);
+    let ranges: Vec<_> = run.splits.iter().map(|placed| (placed.split.start, placed.split.end)).collect();
+    // The second partition came after the start was resolved.
+    assert_eq!((run.batch, ranges), (0, vec![(3, 10), (0, 4)]));
+    let next = world.prepare(&mut machine, None);
+    assert_eq!((next.splits[0].split.start, next.splits[0].split.end), (10, 50));
+}
+
+#[test]
+fn a_planned_first_batch_without_its_start_is_refused() {
+    let mut world = planned_by_spark();
+    world.objects.remove(&LogName::SourceStart(0));
+    started(&mut world, spec("d"));
+    assert!(matches!(&world.ending, Some(Ending::Failed(fault)) if fault.message.contains("sources/0/0")), "{:?}", world.ending);
+    assert!(world.runs.is_empty() && !world.objects.contains_key(&LogName::SourceStart(0)));
+}
+
 #[test]
 fn a_lost_executor_means_a_new_attempt_on_the_others() {
     let mut world = World { latest: vec![10], ..World::default() };

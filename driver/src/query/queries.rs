@@ -1,6 +1,7 @@
 //! All queries of a driver, as `spark.streams`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,8 +110,15 @@ impl Queries {
         Some(NameGuard { queries: self.clone(), name: name.map(str::to_string) })
     }
 
-    pub(super) fn started(&self, query: &Query) {
-        self.shared.tables.lock().active.insert(query.id(), query.clone());
+    /// Makes the query active, unless a run of it is: then nothing changes, and this is that run.
+    pub(super) fn enter(&self, query: &Query) -> Option<Query> {
+        match self.shared.tables.lock().active.entry(query.id()) {
+            Entry::Occupied(active) => Some(active.get().clone()),
+            Entry::Vacant(place) => {
+                place.insert(query.clone());
+                None
+            }
+        }
     }
 
     /// The query no longer runs; its end is announced behind that.

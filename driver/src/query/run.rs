@@ -4,13 +4,10 @@ mod actions;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use parking_lot::Mutex;
-use pyrite_common::lifecycle::panic_text;
 use prost::Message as _;
 use pyrite_engine::error::SparkError;
 use pyrite_proto::executor::StartQuery;
@@ -18,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::outcome::Publication;
+use self::outcome::{Publication, caught};
 use super::driver::{Clock, DriverConfig};
 use super::handle::{Command, Query};
 use super::prepare::Prepared;
@@ -113,9 +110,8 @@ impl Runner {
         let mut runner = Runner::new(start, poller, internal);
         let turns = runner.turns(&mut results, &mut source_events, &mut commands, &command_sender);
         // A panic is a defect of ours; the program must hear of it all the same, or it would wait for ever.
-        if let Err(panic) = AssertUnwindSafe(turns).catch_unwind().await {
-            let message = format!("the query's run loop panicked: {}", panic_text(panic.as_ref()));
-            runner.ending = Some(Ending::Failed(Fault::classed("INTERNAL_ERROR", "XX000", message)));
+        if let Err(panic) = caught("the query's run loop", turns).await {
+            runner.ending = Some(Ending::Failed(internal_fault(panic)));
         }
         runner.finish();
     }
@@ -137,11 +133,16 @@ impl Runner {
                     ExecutorEvent::Protocol(event) => self.apply(event, command_sender).await,
                     ExecutorEvent::Rows(rows) => self.collected.add(rows),
                 },
-                Some(event) = source_events.recv() => match event {
-                    SourceEvent::Protocol(event) => self.apply(event, command_sender).await,
-                    SourceEvent::Trouble(trouble) => {
+                event = source_events.recv() => match event {
+                    Some(SourceEvent::Protocol(event)) => self.apply(event, command_sender).await,
+                    Some(SourceEvent::Trouble(trouble)) => {
                         self.trouble = trouble;
                         self.show();
+                    }
+                    // What ends the thread in good order is an event of its own, taken before this one.
+                    None => {
+                        let fault = internal_fault("the thread that asks the Kafka brokers for offsets panicked");
+                        self.apply(Event::SourceFailed { fault, fatal: true }, command_sender).await;
                     }
                 },
                 Some(command) = commands.recv() => match command {
@@ -225,6 +226,11 @@ impl Runner {
             ending: None,
         }
     }
+}
+
+/// A defect of ours, as Spark names it.
+fn internal_fault(message: impl Into<String>) -> Fault {
+    Fault::classed("INTERNAL_ERROR", "XX000", message)
 }
 
 async fn executor_event(running: &mut Option<Running>) -> Option<ExecutorEvent> {

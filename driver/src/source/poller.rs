@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use pyrite_common::checkpoint::{Offsets, TopicPartition};
+use pyrite_common::error::chain;
 use tokio::sync::mpsc::Sender;
 
 use super::broker::{Broker, BrokerError};
@@ -51,7 +52,8 @@ impl Poller {
     pub fn start(sources: Vec<KafkaOptions>, events: Sender<SourceEvent>) -> std::io::Result<Poller> {
         let (requests, receiver) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = Thread { events, stop: stop.clone(), trouble: None, checked: vec![false; sources.len()] };
+        let checked = vec![false; sources.len()];
+        let thread = Thread { events, stop: stop.clone(), trouble: None, checked, warned: Warned::default() };
         std::thread::Builder::new().name("kafka offsets".into()).spawn(move || thread.run(sources, &receiver))?;
         Ok(Poller { requests, stop })
     }
@@ -74,6 +76,18 @@ struct Thread {
     trouble: Option<(String, Instant)>,
     /// Whether the start of a source was compared with what the brokers still have.
     checked: Vec<bool>,
+    warned: Warned,
+}
+
+/// Where the query stood when a partition's loss was last said, by source: polls repeat many times a second.
+#[derive(Default)]
+struct Warned(BTreeMap<(usize, TopicPartition), i64>);
+
+impl Warned {
+    /// Whether this loss was not said yet, and from now on is.
+    fn is_news(&mut self, source: usize, loss: &Loss) -> bool {
+        self.0.insert((source, loss.partition.clone()), loss.position) != Some(loss.position)
+    }
 }
 
 /// The query's end, or a fatal event that was sent.
@@ -143,12 +157,14 @@ impl Thread {
                 let asked = if check_start { &partitions } else { &new };
                 Ok(Seen { latest: broker.latest(&partitions)?, earliest: broker.earliest(asked)?, new })
             })?;
-            if let Some(loss) = lost_records(&known, &seen) {
+            for loss in lost_records(&known, &seen) {
                 if broker.options().fail_on_data_loss {
-                    self.fatal(data_loss_fault(&loss));
+                    self.fatal(data_loss_fault(&loss.text));
                     return Err(Over);
                 }
-                tracing::warn!("{loss}; `failOnDataLoss` is false, so the query goes on");
+                if self.warned.is_news(index, &loss) {
+                    tracing::warn!("{}; `failOnDataLoss` is false, so the query goes on", loss.text);
+                }
             }
             let Seen { latest, earliest, new } = seen;
             let new_partitions: BTreeMap<TopicPartition, i64> =
@@ -219,25 +235,31 @@ struct Seen {
     new: Vec<TopicPartition>,
 }
 
+/// Records of one partition that were there to read and are not any more.
+struct Loss {
+    partition: TopicPartition,
+    /// Where the query stands in it.
+    position: i64,
+    text: String,
+}
+
 /// What the brokers no longer have of what the query has yet to read.
-fn lost_records(known: &Offsets, seen: &Seen) -> Option<String> {
+fn lost_records(known: &Offsets, seen: &Seen) -> Vec<Loss> {
+    let mut losses = Vec::new();
     for (partition, position) in known.iter() {
-        match (seen.latest.get(partition), seen.earliest.get(partition)) {
-            (None, _) => return Some(format!("partition {partition} is gone, at offset {position} of the query")),
-            (Some(latest), _) if latest < position => {
-                return Some(format!(
-                    "partition {partition} ends at offset {latest}, before the query's offset {position}: its records were deleted"
-                ));
-            }
-            (Some(_), Some(earliest)) if earliest > position => {
-                return Some(format!(
-                    "partition {partition} begins at offset {earliest}: offsets [{position}, {earliest}) are no longer there"
-                ));
-            }
-            (Some(_), _) => {}
-        }
+        let text = match (seen.latest.get(partition), seen.earliest.get(partition)) {
+            (None, _) => format!("partition {partition} is gone, at offset {position} of the query"),
+            (Some(latest), _) if latest < position => format!(
+                "partition {partition} ends at offset {latest}, before the query's offset {position}: its records were deleted"
+            ),
+            (Some(_), Some(earliest)) if earliest > position => format!(
+                "partition {partition} begins at offset {earliest}: offsets [{position}, {earliest}) are no longer there"
+            ),
+            (Some(_), _) => continue,
+        };
+        losses.push(Loss { partition: partition.clone(), position, text });
     }
-    None
+    losses
 }
 
 /// Spark's words for it, with ours first.
@@ -248,13 +270,6 @@ fn data_loss_fault(loss: &str) -> Fault {
          your streaming query to fail on such cases, set the source option \"failOnDataLoss\" to \"false\"."
     );
     Fault::classed("KAFKA_DATA_LOSS", "22000", message)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -272,11 +287,22 @@ mod tests {
     #[test]
     fn losses_name_partition_and_range() {
         let known = offsets(r#"{"t":{"0":10}}"#);
-        assert_eq!(lost_records(&known, &seen(r#"{"t":{"0":10}}"#, "{}")), None);
-        let aged = lost_records(&known, &seen(r#"{"t":{"0":50}}"#, r#"{"t":{"0":20}}"#)).unwrap();
+        assert!(lost_records(&known, &seen(r#"{"t":{"0":10}}"#, "{}")).is_empty());
+        let aged = &lost_records(&known, &seen(r#"{"t":{"0":50}}"#, r#"{"t":{"0":20}}"#))[0].text;
         assert!(aged.contains("t-0") && aged.contains("[10, 20)"), "{aged}");
-        assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}")).unwrap().contains("offset 5"));
-        assert!(lost_records(&known, &seen("{}", "{}")).unwrap().contains("gone"));
+        assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}"))[0].text.contains("offset 5"));
+        assert!(lost_records(&known, &seen("{}", "{}"))[0].text.contains("gone"));
+    }
+
+    #[test]
+    fn a_loss_is_news_once_for_each_source_partition_and_position() {
+        let mut warned = Warned::default();
+        let mut news = |source: usize, known: &str| -> Vec<bool> {
+            lost_records(&offsets(known), &seen("{}", "{}")).iter().map(|loss| warned.is_news(source, loss)).collect()
+        };
+        assert_eq!(news(0, r#"{"t":{"0":10,"1":5}}"#), [true, true]);
+        assert_eq!(news(0, r#"{"t":{"0":10,"1":6}}"#), [false, true]);
+        assert_eq!(news(1, r#"{"t":{"0":10}}"#), [true]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn finish_average<T: ArrowPrimitiveType>(
     };
     let sums: ArrayRef = Arc::new(sums.clone());
     let sums = sums.as_primitive::<Decimal128Type>();
-    let shift = 10i128.pow((*scale - sums.scale()) as u32);
+    let shift = 10i128.pow(u32::try_from(*scale - sums.scale()).unwrap_or(0));
     let averages = counts.iter().enumerate().map(|(row, count)| {
         sums.is_valid(row).then(|| divide_half_up(sums.value(row), shift, i128::from(*count))).transpose()
     });

@@ -60,6 +60,17 @@ impl SparkSum {
     }
 }
 
+/// As Spark: four more digits in all and after the point; beyond 38 the whole digits stay and the scale gives way, down to 6.
+fn average_of_decimals(precision: u8, scale: i8) -> DataType {
+    let (wide, wide_scale) = (precision + 4, scale + 4);
+    if wide <= DECIMAL128_MAX_PRECISION {
+        return DataType::Decimal128(wide, wide_scale);
+    }
+    let whole_digits = wide as i8 - wide_scale;
+    let scale = (DECIMAL128_MAX_PRECISION as i8 - whole_digits).max(wide_scale.min(6));
+    DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale)
+}
+
 impl AggregateUDFImpl for SparkSum {
     fn name(&self) -> &str {
         match self.finish {
@@ -76,11 +87,7 @@ impl AggregateUDFImpl for SparkSum {
         let sum = Self::sum_type(&arguments[0])?;
         Ok(match (self.finish, &arguments[0]) {
             (Finish::Sum, _) => sum,
-            // As Spark: four more digits before and after the point, within 38.
-            (Finish::Average, DataType::Decimal128(precision, scale)) => {
-                let precision = (precision + 4).min(DECIMAL128_MAX_PRECISION);
-                DataType::Decimal128(precision, (scale + 4).min(precision as i8))
-            }
+            (Finish::Average, DataType::Decimal128(precision, scale)) => average_of_decimals(*precision, *scale),
             (Finish::Average, _) => DataType::Float64,
         })
     }
@@ -112,5 +119,17 @@ impl AggregateUDFImpl for SparkSum {
             DataType::Float64 => Box::new(self.groups::<Float64Type>(&args)?),
             _ => Box::new(self.groups::<Decimal128Type>(&args)?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_of_wide_decimals_keeps_its_whole_digits() {
+        assert_eq!(average_of_decimals(10, 2), DataType::Decimal128(14, 6));
+        assert_eq!(average_of_decimals(38, 10), DataType::Decimal128(38, 10));
+        assert_eq!(average_of_decimals(38, 0), DataType::Decimal128(38, 4));
     }
 }

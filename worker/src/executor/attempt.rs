@@ -10,7 +10,7 @@
 //! looks at; the attempt has
 //! *ended* when its last job has, which the run loop waits for before it starts the next.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -27,6 +27,7 @@ use super::prepare;
 use super::shard::{EncodedSection, ObjectCache, ShardId};
 use super::shard_job;
 use super::source_job;
+use super::split_queue::SplitQueue;
 use super::wire::{Batch, Split};
 
 /// One attempt. Jobs hold it by `Arc`.
@@ -42,7 +43,7 @@ pub struct Attempt {
     /// This executor's shards by their number.
     pub own: BTreeMap<u32, OwnShard>,
     /// This executor's ranges by the index of their source.
-    pub work: BTreeMap<usize, Mutex<VecDeque<Split>>>,
+    pub work: BTreeMap<usize, Mutex<SplitQueue>>,
     /// Executors that get frames of this one.
     pub receivers: BTreeSet<String>,
     /// Restores of this attempt share what they read.
@@ -60,6 +61,7 @@ pub struct Attempt {
     sources_left: AtomicUsize,
     /// Source jobs and shards.
     parts_left: AtomicUsize,
+    is_preparing: AtomicBool,
 }
 
 /// One of this executor's shards in this attempt.
@@ -123,20 +125,15 @@ impl Attempt {
             let task = Mutex::new(Some(ShardTask::new(query.compiled.clone(), id.buckets())));
             own.insert(id.shard, OwnShard { slot, task, times });
         }
-        let mut work: BTreeMap<usize, Mutex<VecDeque<Split>>> = BTreeMap::new();
+        let mut splits: BTreeMap<usize, Vec<Split>> = BTreeMap::new();
         for split in batch.splits.iter().filter(|split| split.executor == me) {
             if let Some(source) = query.source_index(split.source) {
-                work.entry(source).or_default().get_mut().push_back(split.clone());
+                splits.entry(source).or_default().push(split.clone());
             }
         }
-        for ranges in work.values_mut() {
-            // The longest first, so that no thread begins it when the others are done.
-            ranges
-                .get_mut()
-                .make_contiguous()
-                .sort_by_key(|split| std::cmp::Reverse(split.range.end - split.range.start));
-        }
-        let source_jobs = work.values_mut().map(|ranges| ranges.get_mut().len().min(shared.config.cores)).sum();
+        let source_jobs = splits.values().map(|splits| splits.len().min(shared.config.cores)).sum();
+        let queue = |(source, splits)| (source, Mutex::new(SplitQueue::new(splits)));
+        let work = splits.into_iter().map(queue).collect();
         let senders: BTreeSet<String> = match shard_map {
             Some(_) => batch.splits.iter().map(|split| split.executor.clone()).collect(),
             None => BTreeSet::new(),
@@ -150,6 +147,7 @@ impl Attempt {
             token: CancellationToken::new(),
             jobs: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            is_preparing: AtomicBool::new(false),
             results: Mutex::default(),
             objects: ObjectCache::default(),
             senders: Mutex::new(senders),
@@ -171,8 +169,8 @@ impl Attempt {
         for (shard, opening) in openings {
             self.submit(Priority::Shard, move |attempt| shard_job::open(attempt, shard, opening));
         }
-        for (source, ranges) in &self.work {
-            let jobs = ranges.lock().len().min(self.shared.config.cores);
+        for (source, splits) in &self.work {
+            let jobs = splits.lock().len().min(self.shared.config.cores);
             for _ in 0..jobs {
                 let source = *source;
                 self.submit(Priority::Source, move |attempt| source_job::read(attempt, source));
@@ -182,7 +180,7 @@ impl Attempt {
             self.finish_shards();
         }
         if is_empty {
-            self.submit(Priority::Shard, prepare::prepare);
+            self.prepare();
         }
     }
 
@@ -227,13 +225,16 @@ impl Attempt {
         let _ = self.shared.events.send(WorkEvent::Failed { query_id, version, failure });
     }
 
-    /// A source job has ended well: the last one says "done" to all receivers.
+    /// A source job has ended well: the last one says "done" to all receivers, and waits until they have taken it.
     pub fn source_done(self: &Arc<Self>) -> Result<(), Failure> {
         if self.sources_left.fetch_sub(1, Ordering::AcqRel) == 1 && self.shard_map.is_some() {
             for receiver in &self.receivers {
                 self.shared.peers.done(self, receiver)?;
             }
-            self.sender_done(&self.shared.config.executor_id.clone());
+            self.sender_done(&self.shared.config.executor_id);
+            for receiver in &self.receivers {
+                self.shared.peers.settle(self, receiver)?;
+            }
         }
         self.part_done();
         Ok(())
@@ -264,9 +265,16 @@ impl Attempt {
         }
     }
 
-    /// A source job or shard has ended well: the last one prepares the batch, on the thread it is on.
+    /// A source job or shard has ended well: the last one prepares the batch.
     pub fn part_done(self: &Arc<Self>) {
         if self.parts_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.prepare();
+        }
+    }
+
+    /// At most once: preparing takes the results away, and a second `Prepared` would be an empty one.
+    fn prepare(self: &Arc<Self>) {
+        if !self.is_preparing.swap(true, Ordering::AcqRel) {
             self.submit(Priority::Shard, prepare::prepare);
         }
     }
@@ -299,5 +307,23 @@ impl Drop for JobGuard {
             let (query_id, attempt) = (self.attempt.batch.query_id.clone(), self.attempt.batch.attempt);
             let _ = self.attempt.shared.events.send(WorkEvent::Joined { query_id, attempt });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::testing::World;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_batch_is_prepared_once_however_often_its_parts_end() {
+        let mut world = World::new();
+        let attempt = world.attempt(1);
+        attempt.launch(Vec::new());
+        attempt.launch(Vec::new());
+        world.jobs_ended().await;
+        let first = world.from_executor.try_recv().expect("it is prepared");
+        assert!(matches!(first.message, Some(proto::executor_message::Message::Prepared(_))));
+        assert!(world.from_executor.try_recv().is_err(), "and not again");
     }
 }

@@ -26,12 +26,12 @@ pub fn begin(shared: &Arc<Shared>, query: &Arc<QueryContext>, inboxes: &Inboxes,
         }
     }
     let attempt = Attempt::new(shared.clone(), query.clone(), batch, slots, openings.len());
-    let prepared = prepare_readers(&attempt);
-    inboxes.set(attempt.clone());
-    match prepared {
+    match prepare_readers(&attempt) {
         Ok(()) => attempt.launch(openings),
         Err(failure) => attempt.fail(failure),
     }
+    // Not before: a sender's "done" must not move what the launch looks at.
+    inboxes.set(attempt.clone());
     attempt
 }
 
@@ -79,8 +79,8 @@ fn own_ids(shared: &Shared, query: &QueryContext, batch: &Batch) -> Vec<ShardId>
 
 /// Partitions start to fetch now, so that a thread that comes to one later finds its records there.
 fn prepare_readers(attempt: &Attempt) -> Result<(), Failure> {
-    for (source, ranges) in &attempt.work {
-        let ranges: Vec<_> = ranges.lock().iter().map(|split| split.range.clone()).collect();
+    for (source, splits) in &attempt.work {
+        let ranges = splits.lock().ranges();
         attempt.query.readers[*source].prepare(&ranges).map_err(|error| Failure::from(&error))?;
     }
     Ok(())

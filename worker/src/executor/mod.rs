@@ -25,6 +25,9 @@ pub mod shard;
 mod shard_job;
 mod shuffle;
 mod source_job;
+mod split_queue;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod usage;

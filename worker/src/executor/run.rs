@@ -3,7 +3,7 @@
 //! For each query at most one attempt works. A newer one cancels it and begins when the last job of the older has
 //! ended, so that two attempts never touch one shard. An attempt at or below the highest seen is refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,9 +202,9 @@ impl Executor {
         if self.queries.get(query_id).is_none_or(|query| query.context.run_id != run_id) {
             return;
         }
-        self.inboxes.remove(query_id);
         self.shared.peers.close(query_id);
         if let Some(mut query) = self.queries.remove(query_id) {
+            self.inboxes.remove(query_id, query.highest);
             query.cancel_current();
             tracing::info!(query = query_id, run = run_id, "query stopped");
             // Closing clients and databases takes time; the last job that ends drops what it holds.
@@ -250,16 +250,17 @@ impl Executor {
     }
 
     async fn stop(mut self, events: &mut mpsc::UnboundedReceiver<WorkEvent>) {
-        let mut left = 0;
-        for query in self.queries.values_mut() {
+        let mut left = BTreeSet::new();
+        for (query_id, query) in &mut self.queries {
             query.next = None;
             query.cancel_current();
-            left += usize::from(query.current.is_some());
+            left.extend(query.current.as_ref().map(|current| (query_id.clone(), current.batch.attempt)));
         }
         let joined = async {
-            while left > 0 {
+            while !left.is_empty() {
                 match events.recv().await {
-                    Some(WorkEvent::Joined { .. }) => left -= 1,
+                    // Attempts of queries that were stopped before also end here.
+                    Some(WorkEvent::Joined { query_id, attempt }) => drop(left.remove(&(query_id, attempt))),
                     Some(WorkEvent::Failed { .. }) => {}
                     None => return,
                 }
@@ -268,9 +269,8 @@ impl Executor {
         if tokio::time::timeout(JOIN_MAX, joined).await.is_err() {
             tracing::warn!("work did not end in time");
         }
-        let ids: Vec<String> = self.queries.keys().cloned().collect();
-        ids.iter().for_each(|id| self.inboxes.remove(id));
-        self.listening.stop();
+        self.inboxes.close();
+        drop(self.listening);
         let (queries, shared) = (self.queries, self.shared);
         let closed = tokio::task::spawn_blocking(move || {
             drop(queries);

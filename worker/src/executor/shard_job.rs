@@ -47,6 +47,7 @@ fn restore(attempt: &Arc<Attempt>, own: &OwnShard, base: Version) -> Result<(), 
         rocks: store.rocks(),
         folder: store.folder(),
         codec: u32::from(CODEC_VERSION),
+        cancelled: &|| attempt.is_cancelled(),
     };
     let restored = restorer.restore(id, base).map_err(|error| Failure::from(&error))?;
     let database = restored.database.map(Arc::new);

@@ -22,20 +22,22 @@ pub fn read(attempt: &Arc<Attempt>, source: usize) -> Result<(), Failure> {
     let task = SourceTask::new(attempt.query.compiled.clone(), source, shards);
     let budget = attempt.shared.memory.combine_bytes / attempt.shared.config.cores.max(1);
     let mut job = SourceJob { attempt, task, budget };
-    while let Some(split) = next_split(attempt, source) {
+    let mut done = None;
+    while let Some(split) = next_split(attempt, source, done.as_ref()) {
         match job.read_split(source, &split) {
             Ok(counts) => job.count(&split, counts),
             Err(KafkaError::Cancelled) => return Ok(()),
             Err(error) => return Err(Failure::from(&error)),
         }
+        done = Some(split);
     }
     job.flush()?;
     job.observe();
     attempt.source_done()
 }
 
-fn next_split(attempt: &Attempt, source: usize) -> Option<Split> {
-    attempt.work.get(&source)?.lock().pop_front()
+fn next_split(attempt: &Attempt, source: usize, done: Option<&Split>) -> Option<Split> {
+    attempt.work.get(&source)?.lock().next(done)
 }
 
 struct SourceJob<'a> {

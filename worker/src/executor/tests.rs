@@ -45,7 +45,8 @@ fn cluster(records: usize) -> Cluster {
     cluster
 }
 
-fn plan(servers: &str) -> plan::QueryPlan {
+/// Counts by value.
+pub(super) fn plan(servers: &str) -> plan::QueryPlan {
     let bytes = |fields: Vec<Field>| encode_schema(&Schema::new(fields)).expect("a schema").into();
     let value = || Field::new("value", DataType::Binary, true);
     let count = || Field::new("count", DataType::Int64, false);
@@ -80,7 +81,7 @@ struct Executor {
     to: mpsc::Sender<wire::DriverMessage>,
     from: mpsc::Receiver<wire::ExecutorMessage>,
     hello: wire::Hello,
-    ended: tokio::task::JoinHandle<ExitReason>,
+    ended: tokio::task::JoinHandle<Option<ExitReason>>,
 }
 
 impl Executor {
@@ -98,7 +99,8 @@ impl Executor {
         let (to_driver, from) = mpsc::channel(32);
         let (to, from_driver) = mpsc::channel(32);
         let running = async move { run(config, DriverLink { to_driver, from_driver }).await.expect("starts") };
-        let mut executor = Self { to, from, hello: wire::Hello::default(), ended: tokio::spawn(running) };
+        let ended = pyrite_common::lifecycle::spawn("an executor in a test", running);
+        let mut executor = Self { to, from, hello: wire::Hello::default(), ended };
         let FromExecutor::Hello(hello) = executor.next().await else { panic!("the first message is hello") };
         executor.hello = hello;
         executor
@@ -156,7 +158,7 @@ impl Executor {
 
     async fn end(self) {
         drop(self.to);
-        assert_eq!(self.ended.await.expect("no panic"), ExitReason::DriverGone);
+        assert_eq!(self.ended.await.expect("no panic"), Some(ExitReason::DriverGone));
     }
 }
 

@@ -5,12 +5,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::outcome::{publish, spark_error, text};
-use super::{Internal, Runner, Running};
+use super::outcome::{caught, publish, spark_error, text};
+use super::{Internal, Runner, Running, internal_fault};
 use crate::checkpoint::{perform, purge};
 use crate::executors::to_driver_message;
 use crate::progress::progress;
-use crate::protocol::{Action, BatchReport, Ending, Event, Fault, Phase, Trigger};
+use crate::protocol::{Action, BatchReport, Ending, Event, Fault, Phase, StoreReply, Trigger};
 use crate::query::handle::{Command, Query, QueryEvent, QueryFailure};
 
 /// How often old files are taken away, in batches.
@@ -50,19 +50,6 @@ impl Runner {
             self.ending = Some(Ending::Failed(fault));
             return;
         };
-        if let Some(active) = self.queries.get(id) {
-            if !self.settings.stop_active_run {
-                let message = format!(
-                    "Cannot start query with id {id} as another query with same id is already active. Perhaps you are \
-                     attempting to restart a query from checkpoint that is already active. You may stop the old query \
-                     by setting the SQL configuration: spark.conf.set(\"spark.sql.streaming.stopActiveRunOnRestart\", true) and retry."
-                );
-                self.ending = Some(Ending::Failed(Fault::new(message)));
-                return;
-            }
-            tracing::warn!(query = id, run = %active.run_id(), "the active run of this checkpoint is stopped for the new one");
-            active.stop().await;
-        }
         self.identity.id = id.to_string();
         self.start_query.query_id = id.to_string();
         let query = Query::new(
@@ -74,9 +61,12 @@ impl Runner {
             self.settings.progress_max,
             commands.clone(),
         );
-        self.queries.started(&query);
+        if let Err(fault) = self.enter(&query).await {
+            self.ending = Some(Ending::Failed(fault));
+            return;
+        }
         tracing::info!(query = id, run = %self.run_id, name = self.start.name, checkpoint = self.location.path, "query started");
-        let subscription = self.executors.subscribe(id);
+        let subscription = self.executors.subscribe(id, &self.identity.run_id);
         if let Some(started) = self.started.take() {
             let _ = started.send(Ok(query.clone()));
         }
@@ -84,12 +74,30 @@ impl Runner {
         self.running = Some(Running { query, subscription });
     }
 
+    /// Makes the run the active one of its query. While an old one stops, a third may come: each pass looks again.
+    async fn enter(&mut self, query: &Query) -> Result<(), Fault> {
+        while let Some(active) = self.queries.enter(query) {
+            let id = query.id();
+            if !self.settings.stop_active_run {
+                return Err(Fault::new(format!(
+                    "Cannot start query with id {id} as another query with same id is already active. Perhaps you are \
+                     attempting to restart a query from checkpoint that is already active. You may stop the old query \
+                     by setting the SQL configuration: spark.conf.set(\"spark.sql.streaming.stopActiveRunOnRestart\", true) and retry."
+                )));
+            }
+            tracing::warn!(query = %id, run = %active.run_id(), "the active run of this checkpoint is stopped for the new one");
+            active.stop().await;
+        }
+        Ok(())
+    }
+
     fn perform(&mut self, action: Action) {
         match action {
             Action::Store { request, ask } => {
                 let (store, results) = (self.location.store.clone(), self.internal.clone());
                 lifecycle::spawn("checkpoint", async move {
-                    let reply = perform(&store, ask).await;
+                    let reply = caught("the checkpoint's task", perform(&store, ask)).await;
+                    let reply = reply.unwrap_or_else(StoreReply::Failed);
                     let _ = results.send(Internal::Store { request, reply }).await;
                 });
             }
@@ -104,7 +112,8 @@ impl Runner {
                 let rows = self.collected.take(attempt);
                 let (publication, results) = (self.publication.clone(), self.internal.clone());
                 lifecycle::spawn("sink", async move {
-                    let (event, rows) = match publish(publication, sink, batch, rows).await {
+                    let published = caught("the sink's task", publish(publication, sink, batch, rows)).await;
+                    let (event, rows) = match published.unwrap_or_else(|panic| Err(internal_fault(panic))) {
                         Ok(rows) => (Event::SinkDone { batch, attempt }, rows),
                         Err(fault) => (Event::SinkFailed { batch, attempt, fault }, 0),
                     };

@@ -1,10 +1,13 @@
 //! A batch's way out through the driver's sink, and how faults become Spark's errors.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
+use futures::FutureExt as _;
 use parking_lot::Mutex;
+use pyrite_common::lifecycle::panic_text;
 use pyrite_engine::error::{ExceptionKind, SparkError};
 
 use crate::executors::OutputRows;
@@ -41,6 +44,12 @@ pub(super) async fn publish(
     Ok(count)
 }
 
+/// The work's outcome, or what to say of its panic: who waits for it must hear of its end either way.
+pub(super) async fn caught<T>(who: &str, work: impl Future<Output = T>) -> Result<T, String> {
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.map_err(|panic| format!("{who} panicked: {}", panic_text(panic.as_ref())))
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, tokio::task::JoinError> {
     tokio::task::spawn_blocking(work).await
 }
@@ -72,4 +81,16 @@ pub(super) fn text(fault: &Fault) -> String {
 
 pub(super) fn internal(message: impl Into<String>) -> SparkError {
     SparkError::new(ExceptionKind::Runtime, "INTERNAL_ERROR", "XX000", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_outcome() {
+        assert_eq!(caught("it", async { 7 }).await, Ok(7));
+        let panicked = caught("it", async { if true { panic!("boom") } }).await;
+        assert_eq!(panicked, Err("it panicked: boom".to_string()));
+    }
 }

@@ -153,7 +153,6 @@ fn settings(options: &BTreeMap<String, String>, limits: ClientLimits) -> ClientC
     }
     config
         .set("enable.auto.commit", "false")
-        .set("auto.commit.enable", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
@@ -176,6 +175,7 @@ mod tests {
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("group.id"), None);
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(config.get("auto.commit.enable"), None, "librdkafka warns of it, and nothing reads it");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! and an older one is taken.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use super::changelog::{Changelog, ChangelogError, Section};
 use super::database::{Database, Writer, new_folder};
 use super::machine::Version;
 use super::rocks::Rocks;
-use super::snapshot::{SnapshotError, download, read_checked, read_manifest};
+use super::snapshot::{Manifest, SnapshotError, download, read_checked, read_manifest};
 use super::store::ShardId;
 
 /// Why a shard's state could not be read back.
@@ -89,6 +89,8 @@ pub struct Restorer<'a> {
     pub folder: &'a Path,
     /// The version of keys and values.
     pub codec: u32,
+    /// Whether the state is not wanted any more; looked at before each commit, object and file.
+    pub cancelled: &'a dyn Fn() -> bool,
 }
 
 /// A shard's state.
@@ -154,6 +156,7 @@ impl Restorer<'_> {
     }
 
     fn commit(&self, batch: u64) -> Result<Arc<CommitExtra>, RestoreError> {
+        self.check()?;
         if let Some(known) = self.cache.commits.lock().get(&batch) {
             return Ok(known.clone());
         }
@@ -200,9 +203,23 @@ impl Restorer<'_> {
         if manifest.files.is_empty() {
             return Ok((None, Some(manifest.rows_total)));
         }
-        let folder = new_folder(self.folder);
-        download(self.store, &manifest, &folder)?;
+        let folder = self.fetch(&manifest)?;
         Ok((Some(Database::open(self.rocks, folder)?), Some(manifest.rows_total)))
+    }
+
+    /// The snapshot's files in a new folder; none when that fails.
+    fn fetch(&self, manifest: &Manifest) -> Result<PathBuf, SnapshotError> {
+        let folder = new_folder(self.folder);
+        let fetched = download(self.store, manifest, &folder, self.cancelled);
+        if fetched.is_err() {
+            // A restore that is cancelled again and again must not fill the disk.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        fetched.map(|()| folder)
+    }
+
+    fn check(&self) -> Result<(), SnapshotError> {
+        if (self.cancelled)() { Err(SnapshotError::Cancelled) } else { Ok(()) }
     }
 
     /// Copies the buckets that come from one snapshot of another shard map.
@@ -211,8 +228,7 @@ impl Restorer<'_> {
         if manifest.files.is_empty() {
             return Ok(());
         }
-        let folder = new_folder(self.folder);
-        download(self.store, &manifest, &folder)?;
+        let folder = self.fetch(&manifest)?;
         let parent = Database::open(self.rocks, folder)?;
         let mut writer = Writer::new(into);
         let mut options = ReadOptions::default();
@@ -240,6 +256,7 @@ impl Restorer<'_> {
         let mut rows = rows;
         for (batch, commit) in &plan.commits {
             for object in &commit.objects {
+                self.check()?;
                 let log = self.changelog(object, *batch, commit)?;
                 let ours = |section: &&Section| {
                     section.operator == id.operator

@@ -30,6 +30,9 @@ pub enum SnapshotError {
     /// A file of the snapshot is not what the manifest says.
     #[error("`{name}` is corrupt: {problem}")]
     Corrupt { name: String, problem: String },
+    /// Nobody wants it any more.
+    #[error("cancelled")]
+    Cancelled,
     /// The local database failed.
     #[error("state database: {0}")]
     Database(#[from] rocksdb::Error),
@@ -50,6 +53,7 @@ impl SnapshotError {
             Self::Store(error) if error.kind() == Kind::NotFound => Kind::Corrupt,
             Self::Store(error) => error.kind(),
             Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Cancelled => Kind::Stale,
             Self::Database(_) | Self::Local { .. } => Kind::Internal,
         }
     }
@@ -206,11 +210,19 @@ pub fn read_manifest(store: &CheckpointStore, snapshot: &SnapshotRef, codec: u32
     Ok(manifest)
 }
 
-/// Writes a snapshot's files into a new folder.
-pub fn download(store: &CheckpointStore, manifest: &Manifest, folder: &Path) -> Result<(), SnapshotError> {
+/// Writes a snapshot's files into a new folder. Looks at `cancelled` before each.
+pub fn download(
+    store: &CheckpointStore,
+    manifest: &Manifest,
+    folder: &Path,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(), SnapshotError> {
     let local = |source| SnapshotError::Local { action: "write", path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(local)?;
     for file in &manifest.files {
+        if cancelled() {
+            return Err(SnapshotError::Cancelled);
+        }
         if file.file.contains(['/', '\\']) || file.file.starts_with('.') {
             return Err(SnapshotError::Corrupt {
                 name: file.object.clone(),

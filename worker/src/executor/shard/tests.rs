@@ -74,6 +74,7 @@ impl World {
             rocks: &self.rocks,
             folder: &self.local,
             codec: CODEC,
+            cancelled: &|| false,
         };
         let restored = restorer.restore(shard.id(), version(batch))?;
         let database = restored.database.map(Arc::new);
@@ -307,9 +308,27 @@ fn another_attempts_base_is_refused() {
         rocks: &world.rocks,
         folder: &world.local,
         codec: CODEC,
+        cancelled: &|| false,
     };
     let wrong = Version { batch: 0, attempt: AttemptId::new(9, 9) };
     assert!(matches!(restorer.restore(shard.id(), wrong), Err(RestoreError::OtherAttempt { .. })));
+}
+
+#[test]
+fn a_cancelled_restore_ends() {
+    let world = World::new();
+    let shard = world.shard(0, 0, 1023);
+    world.commit(0, &[(&shard, writes(0, 0, 1023))], Vec::new());
+    let restorer = Restorer {
+        store: &world.store,
+        cache: &ObjectCache::default(),
+        rocks: &world.rocks,
+        folder: &world.local,
+        codec: CODEC,
+        cancelled: &|| true,
+    };
+    let ended = restorer.restore(shard.id(), version(0)).map(|restored| restored.rows_total);
+    assert_eq!(ended.expect_err("nobody wants it").to_string(), "cancelled");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! stream per query:
 //! `peers` sends, `service` receives. Credit in bytes flows back when a frame is in its shard's buffer, so that a
 //! slow receiver slows its senders and nothing else. Receivers need no task thread, hence no circle of waiting.
+//! "Done" costs credit too: a sender that has its whole window back knows that all it sent was taken.
 
 mod inbox;
 pub mod ipc;
@@ -16,6 +17,8 @@ pub use service::{Listening, listen};
 
 /// Credit of a new stream: frames that may be on their way.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+/// What "done" takes of it: that it comes back says that the receiver knows.
+const DONE_BYTES: u64 = 0;
 /// The unit in which credit is counted.
 const CREDIT_UNIT: u64 = 1024;
 

@@ -1,7 +1,9 @@
 //! The sending side: one stream to each other executor and query, made when first needed.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -17,16 +19,17 @@ use pyrite_proto::executor::shuffle_message::Message;
 use pyrite_proto::executor::shuffle_service_client::ShuffleServiceClient;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
 
-use super::{credit_units, ipc};
+use super::{DONE_BYTES, WINDOW_BYTES, credit_units, ipc};
 use crate::executor::attempt::Attempt;
 use crate::executor::error::Failure;
 use crate::executor::wire::attempt_wire;
 
 /// Messages between a task thread and the stream.
 const QUEUE_MESSAGES: usize = 64;
-/// A peer that takes nothing for so long is not reachable.
+/// A peer that takes nothing for so long fails the attempt.
 const STALL_MAX: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,10 +47,19 @@ pub struct Peers {
 struct Link {
     peer: proto::Peer,
     queue: mpsc::Sender<proto::ShuffleMessage>,
-    /// In units; closed when the stream is broken.
-    credit: Arc<Semaphore>,
-    trouble: Arc<Mutex<Option<String>>>,
+    flow: Arc<Flow>,
     sent: Mutex<Sent>,
+    /// With the link its stream ends at once: the peer need not wait for what comes no more.
+    _open: DropGuard,
+}
+
+/// What a stream tells those that send.
+struct Flow {
+    /// In units; closed when the stream is broken.
+    credit: Semaphore,
+    /// The peer has answered.
+    is_up: AtomicBool,
+    trouble: Mutex<Option<String>>,
 }
 
 /// What went to the peer in an attempt.
@@ -80,16 +92,21 @@ impl Peers {
         link.send(attempt, units, message)
     }
 
-    /// Says that all frames of the attempt are sent.
+    /// Says that all frames of the attempt are sent; [`Peers::settle`] waits until that is known there.
     pub fn done(&self, attempt: &Attempt, executor: &str) -> Result<(), Failure> {
         let link = self.link(attempt, executor)?;
         let (frames, rows) = link.sent.lock().of(attempt.batch.attempt);
         let attempt_id = Some(attempt_wire(attempt.batch.attempt));
         link.send(
             attempt,
-            0,
+            credit_units(DONE_BYTES),
             Message::Done(proto::ShuffleDone { batch: attempt.batch.batch, attempt: attempt_id, frames, rows }),
         )
+    }
+
+    /// Waits until the peer has taken all that was sent to it, "done" too, but not longer than the attempt lives.
+    pub fn settle(&self, attempt: &Attempt, executor: &str) -> Result<(), Failure> {
+        self.link(attempt, executor)?.settle(attempt)
     }
 
     /// Closes the streams of a query.
@@ -106,7 +123,7 @@ impl Peers {
             let same = link.peer.incarnation == peer.incarnation;
             // A stream that broke in this attempt stays, to say so; a later attempt tries anew.
             let used_now = link.sent.lock().attempt == Some(attempt.batch.attempt);
-            if same && (used_now || link.trouble.lock().is_none()) {
+            if same && (used_now || link.flow.trouble.lock().is_none()) {
                 return Ok(link.clone());
             }
         }
@@ -127,7 +144,8 @@ impl Peers {
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         let (queue, outgoing) = mpsc::channel(QUEUE_MESSAGES);
-        let (credit, trouble) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(None)));
+        let flow = Flow { credit: Semaphore::new(0), is_up: AtomicBool::new(false), trouble: Mutex::default() };
+        let (flow, token) = (Arc::new(flow), CancellationToken::new());
         let open = proto::ShuffleOpen {
             query_id: attempt.batch.query_id.clone(),
             sender: self.me.clone(),
@@ -135,15 +153,18 @@ impl Peers {
         };
         let socket = near.then(|| peer.shuffle_socket.clone());
         let route = Route { endpoint, socket, auth: self.auth.clone() };
-        let (grant, report) = (credit.clone(), trouble.clone());
+        let (told, closed) = (flow.clone(), token.clone());
         let stream = async move {
-            let ended = exchange(route, open, outgoing, &grant).await;
-            *report.lock() = Some(ended);
-            grant.close();
+            let ended = tokio::select! {
+                ended = exchange(route, open, outgoing, &told) => ended,
+                () = closed.cancelled() => "it is not needed any more".to_owned(),
+            };
+            *told.trouble.lock() = Some(ended);
+            told.credit.close();
         };
         let _entered = attempt.shared.runtime.enter();
         lifecycle::spawn("shuffle stream", stream);
-        Ok(Link { peer: peer.clone(), queue, credit, trouble, sent: Mutex::default() })
+        Ok(Link { peer: peer.clone(), queue, flow, sent: Mutex::default(), _open: token.drop_guard() })
     }
 }
 
@@ -169,22 +190,44 @@ impl Sent {
 impl Link {
     fn send(&self, attempt: &Attempt, units: u32, message: Message) -> Result<(), Failure> {
         let message = proto::ShuffleMessage { message: Some(message) };
-        let sending = async {
-            self.credit.acquire_many(units).await.map_err(|_| ())?.forget();
-            self.queue.send(message).await.map_err(|_| ())
-        };
-        let sent = attempt.shared.runtime.block_on(async {
-            tokio::select! {
-                sent = sending => sent,
-                () = attempt.token.cancelled() => Ok(()),
-                () = tokio::time::sleep(STALL_MAX) => Err(()),
-            }
-        });
-        sent.map_err(|()| {
-            let reason =
-                self.trouble.lock().clone().unwrap_or_else(|| format!("it took nothing for {} s", STALL_MAX.as_secs()));
-            Failure::unreachable(&self.peer.executor_id, reason)
+        self.wait(attempt, async {
+            let place = self.queue.reserve().await.ok()?;
+            // Nothing waits after this: credit that is spent comes back, for its message is on its way.
+            self.flow.credit.acquire_many(units).await.ok()?.forget();
+            place.send(message);
+            Some(())
         })
+    }
+
+    fn settle(&self, attempt: &Attempt) -> Result<(), Failure> {
+        let window = credit_units(WINDOW_BYTES);
+        self.wait(attempt, async { self.flow.credit.acquire_many(window).await.ok().map(drop) })
+    }
+
+    /// Waits for `step`, unless the attempt is cancelled; `None` from it: the stream is broken.
+    fn wait(&self, attempt: &Attempt, step: impl Future<Output = Option<()>>) -> Result<(), Failure> {
+        attempt.shared.runtime.block_on(async {
+            tokio::select! {
+                ended = step => ended.ok_or_else(|| self.broken("its stream is closed".to_owned())),
+                () = attempt.token.cancelled() => Ok(()),
+                () = tokio::time::sleep(STALL_MAX) => Err(self.stalled()),
+            }
+        })
+    }
+
+    fn broken(&self, otherwise: String) -> Failure {
+        let reason = self.flow.trouble.lock().clone().unwrap_or(otherwise);
+        Failure::unreachable(&self.peer.executor_id, reason)
+    }
+
+    /// A peer whose stream is up is reachable: it is slow, or waits for its part of the batch.
+    fn stalled(&self) -> Failure {
+        let seconds = STALL_MAX.as_secs();
+        if !self.flow.is_up.load(Ordering::Acquire) || self.flow.trouble.lock().is_some() {
+            return self.broken(format!("it did not answer in {seconds} s"));
+        }
+        let executor = &self.peer.executor_id;
+        Failure::new(FailureKind::Unavailable, format!("executor `{executor}` took nothing for {seconds} s"))
     }
 }
 
@@ -200,7 +243,7 @@ async fn exchange(
     route: Route,
     open: proto::ShuffleOpen,
     outgoing: mpsc::Receiver<proto::ShuffleMessage>,
-    credit: &Semaphore,
+    flow: &Flow,
 ) -> String {
     let channel = match connect(route.endpoint, route.socket).await {
         Ok(channel) => channel,
@@ -216,8 +259,11 @@ async fn exchange(
     };
     loop {
         match credits.message().await {
-            // The first is the window, each later one what a frame took.
-            Ok(Some(grant)) => credit.add_permits(credit_units(grant.bytes) as usize),
+            // The first is the window, each later one what a message took.
+            Ok(Some(grant)) => {
+                flow.is_up.store(true, Ordering::Release);
+                flow.credit.add_permits(credit_units(grant.bytes) as usize);
+            }
             Ok(None) => return "it closed the stream".to_owned(),
             Err(status) => return status.message().to_owned(),
         }

@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::Inboxes;
-use super::{WINDOW_BYTES, ipc};
+use super::{DONE_BYTES, WINDOW_BYTES, ipc};
 use crate::executor::attempt::Attempt;
 use crate::executor::error::Failure;
 use crate::executor::source_job::receive;
@@ -29,23 +29,25 @@ use crate::executor::wire::attempt_id;
 
 /// Credits on their way to a sender.
 const CREDITS_QUEUED: usize = 256;
-/// Longer paths do not fit into a Unix socket's address.
+/// Paths of this length or more may not fit into a Unix socket's address.
 const SOCKET_PATH_MAX: usize = 100;
 
-/// Where peers reach this executor. Dropping it stops the service.
+/// Where peers reach this executor. Dropping it stops the service and removes the socket: so it goes also when the
+/// process is told to end by a signal.
 pub struct Listening {
     /// `host:port`.
     pub address: SocketAddr,
     /// The Unix socket; empty when there is none.
     pub socket: String,
-    stop: tokio_util::sync::DropGuard,
+    _stop: tokio_util::sync::DropGuard,
 }
 
-impl Listening {
-    /// Stops the service.
-    pub fn stop(self) {
-        drop(self.stop);
-        let _ = std::fs::remove_file(&self.socket);
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if !self.socket.is_empty() {
+            // What remains is a name that nobody answers at.
+            let _ = std::fs::remove_file(&self.socket);
+        }
     }
 }
 
@@ -73,20 +75,25 @@ pub async fn listen(
             server().serve_with_incoming_shutdown(UnixListenerStream::new(unix), token.clone().cancelled_owned());
         lifecycle::spawn("shuffle socket", async move { log_end(serving.await) });
     }
-    Ok(Listening { address, socket, stop: token.drop_guard() })
+    Ok(Listening { address, socket, _stop: token.drop_guard() })
 }
 
+/// In `folder`, or where its path is too long or it cannot be made there, in the folder for temporary files.
 fn bind_socket(folder: &std::path::Path) -> Option<(PathBuf, UnixListener)> {
-    let name = format!("pyrite-{}.sock", uuid::Uuid::new_v4().simple());
-    let path = [folder.to_owned(), std::env::temp_dir()].into_iter().map(|folder| folder.join(&name));
-    let path = path.into_iter().find(|path| path.as_os_str().len() <= SOCKET_PATH_MAX)?;
-    match UnixListener::bind(&path) {
-        Ok(listener) => Some((path, listener)),
-        Err(error) => {
-            tracing::debug!(path = %path.display(), %error, "no unix socket for the shuffle");
-            None
+    // Short, so that it fits into most folders; and a name of its own, as an older executor may still be ending there.
+    let name = format!("pyrite-{:08x}.sock", uuid::Uuid::new_v4().as_fields().0);
+    for folder in [folder, &std::env::temp_dir()] {
+        // Peers have other current directories.
+        let Ok(path) = std::path::absolute(folder.join(&name)) else { continue };
+        if path.as_os_str().len() >= SOCKET_PATH_MAX {
+            continue;
+        }
+        match UnixListener::bind(&path) {
+            Ok(listener) => return Some((path, listener)),
+            Err(error) => tracing::debug!(path = %path.display(), %error, "no unix socket for the shuffle"),
         }
     }
+    None
 }
 
 fn log_end(result: Result<(), tonic::transport::Error>) {
@@ -135,27 +142,35 @@ async fn drain(
     credits: &Credits,
 ) -> Result<(), Status> {
     let grant = |bytes: u64| Ok(proto::ShuffleCredit { bytes });
-    let gone = |_| Status::cancelled("the sender is gone");
-    credits.send(grant(WINDOW_BYTES)).await.map_err(gone)?;
+    let give = async |bytes| credits.send(grant(bytes)).await.map_err(|_| gone());
+    let find = async |id| {
+        tokio::select! {
+            found = inboxes.wait(&open.query_id, id) => Ok(found),
+            () = credits.closed() => Err(gone()),
+        }
+    };
+    give(WINDOW_BYTES).await?;
     let mut counted = (None, 0);
     while let Some(message) = incoming.message().await? {
         match message.message {
             Some(Message::Frame(frame)) => {
                 let bytes = frame.ipc.len() as u64;
                 let id = attempt_id(frame.attempt.ok_or_else(malformed)?);
-                if let Some(attempt) = inboxes.wait(&open.query_id, id).await {
+                if let Some(attempt) = find(id).await? {
                     counted = if counted.0 == Some(id) { (counted.0, counted.1 + 1) } else { (Some(id), 1) };
                     let took = tokio::task::spawn_blocking(move || take_frame(&attempt, &frame)).await;
                     took.map_err(|_| Status::internal("the receiver failed"))?;
                 }
-                credits.send(grant(bytes)).await.map_err(gone)?;
+                give(bytes).await?;
             }
             Some(Message::Done(done)) => {
                 let id = attempt_id(done.attempt.ok_or_else(malformed)?);
                 let received = if counted.0 == Some(id) { counted.1 } else { 0 };
-                if let Some(attempt) = inboxes.wait(&open.query_id, id).await {
+                if let Some(attempt) = find(id).await? {
                     finish(&attempt, &open.sender, received, done.frames);
                 }
+                // Only now: the sender takes it as word that its part has come.
+                give(DONE_BYTES).await?;
             }
             Some(Message::Open(_)) | None => return Err(malformed()),
         }
@@ -184,6 +199,10 @@ fn finish(attempt: &Arc<Attempt>, sender: &str, received: u64, sent: u64) {
         FailureKind::Unavailable,
         format!("{received} of {sent} frames of executor `{sender}` came"),
     ));
+}
+
+fn gone() -> Status {
+    Status::cancelled("the sender is gone")
 }
 
 fn malformed() -> Status {
