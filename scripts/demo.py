@@ -32,7 +32,6 @@ RATES_EVERY_SECONDS = 1.0
 RATES_EVERY_SECONDS_IN_A_FILE = 10.0
 START_SECONDS = 60
 ROWS_SHOWN_MAX = 8
-CONSOLE_ROWS = 20
 LOAD_RATE = re.compile(r"^loadgen: (\d+) records/s, (\d+) stored", re.MULTILINE)
 
 
@@ -63,51 +62,6 @@ class Screen:
     def line(self, text: str) -> None:
         sys.stdout.write(("\r\x1b[K" if self.terminal else "") + text + "\n")
         sys.stdout.flush()
-
-    def rates(self, text: str) -> None:
-        if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write("\r\x1b[K" + text[:width])
-        else:
-            sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-
-class Monitor:
-    """Follows the submitted program's console and the load generator's reports."""
-
-    def __init__(self, submit: Process, load: Process, screen: Screen):
-        self.console = Tail(submit.out)
-        self.load = Tail(load.out)
-        self.screen = screen
-        self.text = ""
-        self.batches = 0
-        self.alerts = 0
-        self.alerting_batches = 0
-        self.stored = 0
-        self.rate = 0
-        self.last = (time.monotonic(), 0)
-
-    def look(self) -> None:
-        """Takes in what is new, and shows the batches with alerts."""
-        found, self.text = split_batches(self.text + self.console.more())
-        for batch in found:
-            self.batches += 1
-            if batch.rows:
-                self.show(batch)
-        for match in LOAD_RATE.finditer(self.load.more()):
-            self.rate, self.stored = int(match.group(1)), int(match.group(2))
-
-    def show(self, batch: Batch) -> None:
-        self.alerts += len(batch.rows)
-        self.alerting_batches += 1
-        self.screen.line(f"batch {batch.number}: users with more than two crashes within 10 seconds")
-        for row in batch.rows[:ROWS_SHOWN_MAX]:
-            self.screen.line("    " + "  ".join(row))
-        more = len(batch.rows) - ROWS_SHOWN_MAX
-        if more > 0:
-            at_most = " or more (the console prints 20 of a batch)" if len(batch.rows) >= CONSOLE_ROWS else ""
-            self.screen.line(f"    and {more}{at_most}")
 
     def rates(self, text: str) -> None:
         if self.terminal:

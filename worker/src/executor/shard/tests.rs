@@ -67,16 +67,12 @@ impl World {
         self.store.blocking_view().put(&names::commit(batch), text.as_bytes()).expect("stored");
     }
 
+    fn restorer<'a>(&'a self, cache: &'a ObjectCache, cancelled: &'a dyn Fn() -> bool) -> Restorer<'a> {
+        Restorer { store: &self.store, cache, rocks: &self.rocks, folder: &self.local, codec: CODEC, cancelled }
+    }
+
     fn restore(&self, shard: &ShardStore, batch: u64) -> Result<Model, RestoreError> {
-        let restorer = Restorer {
-            store: &self.store,
-            cache: &ObjectCache::default(),
-            rocks: &self.rocks,
-            folder: &self.local,
-            codec: CODEC,
-            cancelled: &|| false,
-        };
-        let restored = restorer.restore(shard.id(), version(batch))?;
+        let restored = self.restorer(&ObjectCache::default(), &|| false).restore(shard.id(), version(batch))?;
         let database = restored.database.map(Arc::new);
         let content = content(&ShardView::new(database.clone(), Vec::new()));
         shard.install(Some(version(batch)), database, DueIndex::default(), content.len() as u64);
@@ -302,16 +298,9 @@ fn another_attempts_base_is_refused() {
     let world = World::new();
     let shard = world.shard(0, 0, 1023);
     world.commit(0, &[(&shard, writes(0, 0, 1023))], Vec::new());
-    let restorer = Restorer {
-        store: &world.store,
-        cache: &ObjectCache::default(),
-        rocks: &world.rocks,
-        folder: &world.local,
-        codec: CODEC,
-        cancelled: &|| false,
-    };
     let wrong = Version { batch: 0, attempt: AttemptId::new(9, 9) };
-    assert!(matches!(restorer.restore(shard.id(), wrong), Err(RestoreError::OtherAttempt { .. })));
+    let restored = world.restorer(&ObjectCache::default(), &|| false).restore(shard.id(), wrong);
+    assert!(matches!(restored, Err(RestoreError::OtherAttempt { .. })));
 }
 
 #[test]
@@ -319,15 +308,8 @@ fn a_cancelled_restore_ends() {
     let world = World::new();
     let shard = world.shard(0, 0, 1023);
     world.commit(0, &[(&shard, writes(0, 0, 1023))], Vec::new());
-    let restorer = Restorer {
-        store: &world.store,
-        cache: &ObjectCache::default(),
-        rocks: &world.rocks,
-        folder: &world.local,
-        codec: CODEC,
-        cancelled: &|| true,
-    };
-    let ended = restorer.restore(shard.id(), version(0)).map(|restored| restored.rows_total);
+    let restored = world.restorer(&ObjectCache::default(), &|| true).restore(shard.id(), version(0));
+    let ended = restored.map(|restored| restored.rows_total);
     assert_eq!(ended.expect_err("nobody wants it").to_string(), "cancelled");
 }
 
