@@ -34,7 +34,7 @@ fn main() {
             .route_name(route)
             .input_type(format!("crate::wire::{input}"))
             .output_type(format!("crate::wire::{output}"))
-            .codec_path("tonic_prost::ProstCodec");
+            .codec_path("crate::codec::BoundedCodec");
         if shape == Shape::ServerStreams {
             method = method.server_streaming();
         }

@@ -1,6 +1,9 @@
-"""How many records of each severity so far: complete mode, ordered, a new table every five seconds.
+"""How many records of each severity there are so far, most first.
 
     bin/submit --master 'local[2]' examples/severity_counts.py
+
+It shows complete mode: every five seconds the whole table, ordered, as far as there is something new.
+KAFKA_BROKER and KAFKA_TOPIC name another broker and topic than the lab's.
 """
 import os
 
@@ -9,6 +12,7 @@ from pyspark.sql.functions import col, desc, from_json
 
 spark = SparkSession.builder.appName("Severity counts").getOrCreate()
 
+# From the first record on, so that the counts are of all there are
 logs = spark.readStream \
     .format("kafka") \
     .option("kafka.bootstrap.servers", os.environ.get("KAFKA_BROKER", "kafka:9092")) \
@@ -16,6 +20,7 @@ logs = spark.readStream \
     .option("startingOffsets", "earliest") \
     .load()
 
+# One row a severity: without a window, the counts are kept for as long as the query runs
 counts = logs \
     .select(from_json(col("value").cast("string"), "severity STRING, status STRING").alias("log")) \
     .groupBy("log.severity") \

@@ -5,7 +5,9 @@
 
 Starts a real Kafka, loads the topic with `pyrite loadgen --profile benchmark`, reads it once to warm the page cache,
 then runs both engines in turn and prints one table. Compare figures of one run only: machines and days differ. CPU time
-is that of all the engine's processes, sampled from /proc; peak memory is the largest sum of their resident sizes.
+is that of all the engine's processes, sampled from /proc; peak memory is the largest resident size that one of them had
+(Pyrite's `submit`, which is driver and executor in one here, or Spark's JVM), and the largest sum of all, the Python client
+among them.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ class Run:
     report: dict
     cpu_seconds: float
     peak_bytes: int
+    """Of all processes together."""
+    engine_peak_bytes: int
+    """Of the largest process."""
 
     def rows(self) -> int:
         return sum(each["numInputRows"] for each in self.report["progress"])
@@ -71,11 +76,12 @@ def session_processes(session: int) -> dict[int, tuple[float, int]]:
     return found
 
 
-def measured(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, int]:
-    """Runs a command in a session of its own; gives its processes' CPU seconds and peak of resident bytes."""
+def measured(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, int, int]:
+    """Runs a command in a session of its own; gives its processes' CPU seconds and peaks of resident bytes: of all
+    together, and of the largest one."""
     log = folder / "log"
     cpu: dict[int, float] = {}
-    peak = 0
+    peak = engine_peak = 0
     with open(log, "wb") as out:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=subprocess.STDOUT,
                                    stdin=subprocess.DEVNULL, start_new_session=True)
@@ -85,7 +91,8 @@ def measured(command: list[str], environment: dict[str, str], folder: Path) -> t
             living = session_processes(process.pid)
             for pid, (seconds, _) in living.items():
                 cpu[pid] = seconds
-            peak = max(peak, sum(resident for _, resident in living.values()))
+            sizes = [resident for _, resident in living.values()]
+            peak, engine_peak = max(peak, sum(sizes)), max(engine_peak, *sizes, 0)
             if time.monotonic() > deadline:
                 raise SystemExit(f"bench: not done within {TIME_LIMIT_SECONDS} s:\n{tail(log)}")
             time.sleep(SAMPLE_SECONDS)
@@ -95,7 +102,7 @@ def measured(command: list[str], environment: dict[str, str], folder: Path) -> t
             process.wait()
     if process.returncode != 0:
         raise SystemExit(f"bench: `{' '.join(command[:3])} ...` ended with {process.returncode}:\n{tail(log, 60)}")
-    return sum(cpu.values()), peak
+    return sum(cpu.values()), peak, engine_peak
 
 
 def pyrite_command(shards: int) -> tuple[list[str], dict[str, str]]:
@@ -128,8 +135,8 @@ def run_job(engine: str, bootstrap: str, topic: str, shards: int, *flags: str) -
     with tempfile.TemporaryDirectory(prefix="pyrite-bench-") as folder:
         out = Path(folder) / "out.json"
         words = [str(ROOT / "scripts" / "bench_job.py"), "--bootstrap", bootstrap, "--topic", topic, "--out", str(out), *flags]
-        cpu, peak = measured(command + words, environment, Path(folder))
-        return Run(json.loads(out.read_text()), cpu, peak)
+        cpu, peak, engine_peak = measured(command + words, environment, Path(folder))
+        return Run(json.loads(out.read_text()), cpu, peak, engine_peak)
 
 
 def run_live(engine: str, broker: KafkaBroker, shards: int, seconds: float) -> Run:
@@ -162,17 +169,20 @@ def percentile(values: list[float], share: float) -> float:
 
 def table(runs: dict[str, list[Run]], lives: dict[str, Run], records: int) -> str:
     """One table in Markdown: medians over the rounds."""
-    lines = ["| engine | rows/s | rows per CPU-second | peak memory, MB | first batch, s | live median batch, ms | live p95, ms | alerts |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| engine | rows/s | rows per CPU-second | peak memory, MB: engine | with the client | first batch, s | live batches | "
+             "live median, ms | live p95, ms | alerts |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for engine, each in runs.items():
         middle = statistics.median
         live = lives[engine].batch_millis() if engine in lives else []
-        lines.append("| {} | {:,.0f} | {:,.0f} | {:,.0f} | {:.1f} | {} | {} | {:,} |".format(
+        lines.append("| {} | {:,.0f} | {:,.0f} | {:,.0f} | {:,.0f} | {:.1f} | {} | {} | {} | {:,} |".format(
             f"{engine} {each[0].report['version']}" if engine == "Spark" else engine,
             middle(records / run.report["seconds"] for run in each),
             middle(records / run.cpu_seconds for run in each),
+            middle(run.engine_peak_bytes / 1e6 for run in each),
             middle(run.peak_bytes / 1e6 for run in each),
             middle(run.report["first_batch_seconds"] for run in each),
+            f"{len(live):,}" if live else "-",
             f"{statistics.median(live):,.0f}" if live else "-",
             f"{percentile(live, 0.95):,.0f}" if live else "-",
             sum(max(progress["output"], 0) for progress in each[0].report["progress"])))

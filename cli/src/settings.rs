@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use pyrite_common::nearest::suggestion;
 use pyrite_common::security::Secret;
 
 use crate::usage::SettingsArgs;
 
 /// Where a line of help stands for what a file would say.
 const DEFAULTS_FILE: &str = "spark-defaults.conf";
+
+/// Our own settings; what begins like one of them and is none is a mistake.
+const OWN: &[&str] = &["spark.pyrite.batch.durationMax", "spark.pyrite.kafka.reader"];
+const OWN_PREFIX: &str = "spark.pyrite.";
 
 /// Keys and values, with typed reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +34,7 @@ impl Settings {
         for pair in &args.settings {
             settings.set_pair(pair)?;
         }
+        settings.refuse_unknown()?;
         Ok(settings)
     }
 
@@ -65,6 +71,16 @@ impl Settings {
     pub fn fill_from(&mut self, other: Settings) {
         for (key, value) in other.values {
             self.values.entry(key).or_insert(value);
+        }
+    }
+
+    /// Refuses what looks like one of our own settings and is none. Spark's are many and their users more: unknown ones are
+    /// kept, as by Spark.
+    pub fn refuse_unknown(&self) -> anyhow::Result<()> {
+        let unknown = self.values.keys().find(|key| key.starts_with(OWN_PREFIX) && !OWN.contains(&key.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some(key) => bail!("setting `{key}` is unknown{}", suggestion(key, OWN.iter().copied())),
         }
     }
 
@@ -221,6 +237,18 @@ mod tests {
         assert_eq!(settings.iter().count(), 0);
         settings.set("spark.authenticate", "true");
         assert!(settings.take_secret().is_err(), "authentication without a secret is a mistake");
+    }
+
+    #[test]
+    fn an_unknown_setting_of_ours_is_refused_with_the_nearest() {
+        let mut settings = Settings::default();
+        settings.set("spark.no.such.setting", "1");
+        settings.set("spark.pyrite.batch.durationMax", "1s");
+        assert!(settings.refuse_unknown().is_ok());
+        settings.set("spark.pyrite.batch.maxDuration", "1s");
+        let error = settings.refuse_unknown().expect_err("refused").to_string();
+        assert!(error.contains("`spark.pyrite.batch.maxDuration` is unknown"), "{error}");
+        assert!(error.contains("did you mean `spark.pyrite.batch.durationMax`?"), "{error}");
     }
 
     #[test]

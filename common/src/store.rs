@@ -91,6 +91,13 @@ impl CheckpointStore {
         self.blocking(move |local| local.get(&name)).await
     }
 
+    /// As [`CheckpointStore::get`], and when it returns the object is durable, whoever wrote it and however that ended:
+    /// for whoever builds on what it reads.
+    pub async fn get_durable(&self, name: &str) -> Result<Bytes, StoreError> {
+        let name = name.to_string();
+        self.blocking(move |local| local.get_durable(&name)).await
+    }
+
     /// Whether an object of that name exists.
     pub async fn exists(&self, name: &str) -> Result<bool, StoreError> {
         let name = name.to_string();
@@ -109,6 +116,12 @@ impl CheckpointStore {
         self.blocking(move |local| local.delete(&name)).await
     }
 
+    /// Removes a folder that holds nothing any more; one with objects stays, and one that is not there is fine.
+    pub async fn remove_empty_folder(&self, folder: &str) -> Result<(), StoreError> {
+        let folder = folder.to_string();
+        self.blocking(move |local| local.remove_empty_folder(&folder)).await
+    }
+
     /// Proves that of two creations of one name the second fails, and that the first's bytes stay.
     pub async fn prove(&self) -> Result<(), StoreError> {
         let name = format!("probe/{}", Uuid::new_v4());
@@ -118,7 +131,7 @@ impl CheckpointStore {
             let second = local.create(&name, b"2")?;
             let kept = local.get(&name)?;
             local.delete(&name)?;
-            local.remove_empty_folder("probe");
+            local.remove_empty_folder("probe")?;
             match (first, second, kept.as_ref()) {
                 (Created::Created, Created::Exists, b"1") => Ok(()),
                 _ => Err(StoreError::NoPutIfAbsent { location }),
@@ -155,6 +168,20 @@ impl BlockingStore<'_> {
     /// As [`CheckpointStore::put`].
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.local.put(name, bytes)
+    }
+
+    /// As [`CheckpointStore::put`], of bytes that `fill` writes and nobody holds.
+    pub fn put_from<T>(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.local.put_from(name, fill)
+    }
+
+    /// The object, to be read piece by piece; [`StoreError::NotFound`] when there is none.
+    pub fn open(&self, name: &str) -> Result<std::fs::File, StoreError> {
+        self.local.open(name)
     }
 
     /// As [`CheckpointStore::get`].

@@ -12,12 +12,14 @@
 
 mod analyze;
 mod artifacts;
+mod codec;
 mod config;
 mod context;
 pub mod error;
 mod execute;
 mod ipc;
 pub mod launcher;
+mod nesting;
 mod operation;
 mod server;
 mod service;
@@ -25,5 +27,6 @@ mod session;
 mod transcribe;
 mod wire;
 
+pub use codec::STACK_BYTES;
 pub use server::{ConnectOptions, ConnectServer};
 pub use wire::SPARK_VERSION;

@@ -118,6 +118,9 @@ impl SparkConnectService for ConnectService {
         let observed = request.client_observed_server_side_session_id.take();
         let context = self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
         let answer = crate::config::handle(&context.session, request);
+        if let Some(name) = context.session.conf.lock().get_set("spark.app.name") {
+            context.shared.driver.rename(name);
+        }
         answer.map(Response::new).map_err(status(&context.session))
     }
 

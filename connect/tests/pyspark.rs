@@ -9,16 +9,23 @@ use std::time::Duration;
 use pyrite_common::lifecycle::{Lifecycle, TaskKind};
 use pyrite_common::security::Secret;
 use pyrite_connect::launcher::{PythonTarget, find_python, python_env, write_shim};
-use pyrite_connect::{ConnectOptions, ConnectServer};
+use pyrite_connect::{ConnectOptions, ConnectServer, STACK_BYTES};
 use pyrite_driver::executors::Executors;
 use pyrite_driver::query::{Driver, DriverConfig};
 use tokio::process::Command;
+use tokio::runtime::Builder;
 
 /// The script takes a few seconds on a busy machine.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(180);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_with_the_real_client_finds_what_spark_has() {
+#[test]
+fn a_program_with_the_real_client_finds_what_spark_has() {
+    // As in `submit`: plans are walked by recursion.
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().thread_stack_size(STACK_BYTES).build();
+    runtime.expect("the threads start").block_on(run_the_script());
+}
+
+async fn run_the_script() {
     let lifecycle = Lifecycle::new();
     let config = DriverConfig { host: "127.0.0.1".to_owned(), app_name: "surface".to_owned() };
     let driver = Driver::new(config, Executors::new("app-test", "test-driver".to_owned()));

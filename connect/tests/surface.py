@@ -1,6 +1,7 @@
 """What a PySpark program sees of the server. Expected values are what Spark 4.2.0 gave. Run by `pyspark.rs`."""
 
 import datetime
+import sys
 import threading
 import time
 
@@ -18,6 +19,7 @@ from pyspark.errors import (
     PySparkNotImplementedError,
     SparkNoSuchElementException,
 )
+from pyspark.errors.exceptions.connect import InvalidPlanInput
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import col, count, desc, from_json, lit, lower, udf, upper, window
 from pyspark.sql.types import IntegerType, StructField, StructType
@@ -169,6 +171,24 @@ def streams():
     assert spark.streams.awaitAnyTermination(1) is False
 
 
+def deep_plans():
+    def chained(calls):
+        frame = spark.range(2).withColumn("n", col("id"))
+        for _ in range(calls):
+            frame = frame.withColumn("n", col("n") + 1)
+        return frame
+
+    assert chained(300).columns == ["id", "n"]
+    assert chained(100).collect() == [Row(id=0, n=100), Row(id=1, n=101)]
+    # The client recurses as well when it writes the plan down.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    text = raises(InvalidPlanInput, "CONNECT_INVALID_PLAN.ASSERTION_FAILURE", lambda: chained(600).collect())
+    assert "nests deeper than the 1024 messages" in text, text
+    sys.setrecursionlimit(limit)
+    assert spark.range(2).count() == 2
+
+
 def interrupts():
     seen = []
 
@@ -198,6 +218,6 @@ def sessions():
     again.stop()
 
 
-for check in (settings, context, rows, tables, names, errors, streams, interrupts, sessions):
+for check in (settings, context, rows, tables, names, errors, streams, deep_plans, interrupts, sessions):
     check()
     print("ok", check.__name__, flush=True)

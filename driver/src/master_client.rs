@@ -15,7 +15,7 @@ use pyrite_proto::master::master_service_client::MasterServiceClient;
 use pyrite_proto::master::master_to_application::Message as Notice;
 use pyrite_proto::master::{
     ApplicationHeartbeat, ApplicationMessage, Demand, ExecutorAttached, ExecutorUnreachable, FinishApplication,
-    MasterToApplication, RegisterApplication,
+    MasterToApplication, RegisterApplication, RenameApplication,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{interval, sleep, timeout};
@@ -141,6 +141,11 @@ impl MasterClient {
     pub async fn executor_unreachable(&self, executor_id: &str, reason: &str) {
         let (executor_id, reason) = (executor_id.to_owned(), reason.to_owned());
         self.send(Message::Unreachable(ExecutorUnreachable { executor_id, reason })).await;
+    }
+
+    /// The program has named its application.
+    pub async fn rename(&self, name: &str) {
+        self.send(Message::Rename(RenameApplication { name: name.to_owned() })).await;
     }
 
     /// Ends the application. Returns when the master has been told, or cannot be.
@@ -275,6 +280,8 @@ impl Client {
             Message::Unreachable(lost) => {
                 self.attached.remove(&lost.executor_id);
             }
+            // Registered with from now on.
+            Message::Rename(rename) => self.spec.name.clone_from(&rename.name),
             Message::Register(_) | Message::Heartbeat(_) | Message::Finish(_) => {}
         }
         if let Some(outgoing) = outgoing {

@@ -205,6 +205,7 @@ pub(crate) enum Event {
     ApplicationRegisters { connection: ConnectionId, registration: Registration },
     ExecutorAttached { connection: ConnectionId, executor: ExecutorId },
     ExecutorUnreachable { connection: ConnectionId, executor: ExecutorId, reason: String },
+    ApplicationRenamed { connection: ConnectionId, name: String },
     ApplicationFinishes { connection: ConnectionId, failed: bool, message: String },
     /// A stream of either side ended, however it did.
     Disconnects { connection: ConnectionId },

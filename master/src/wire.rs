@@ -55,6 +55,7 @@ pub(crate) fn driver_event(connection: ConnectionId, message: FromDriver) -> Res
         FromDriver::Attached(attached) => {
             Ok(Some(Event::ExecutorAttached { connection, executor: attached.executor_id.into() }))
         }
+        FromDriver::Rename(rename) => Ok(Some(Event::ApplicationRenamed { connection, name: rename.name })),
         FromDriver::Finish(finish) => {
             Ok(Some(Event::ApplicationFinishes { connection, failed: finish.failed, message: finish.message }))
         }

@@ -26,6 +26,8 @@ from compare import differences, load_gaps, load_goldens  # noqa: E402
 from harness import with_console  # noqa: E402
 from kafka_broker import KafkaBroker, pyrite_home  # noqa: E402
 
+# Where the programs under test lie; another build than the repository's own may be tested.
+BIN = Path(os.environ.get("PYRITE_BIN") or ROOT / "bin")
 TIME_LIMIT_SECONDS = 1800
 # An engine that ends in the middle of the cases is started again for the rest this often.
 RESTARTS_MAX = 10
@@ -33,7 +35,7 @@ RESTARTS_MAX = 10
 
 def submit_command(master: str) -> list[str]:
     """How a program is handed to Pyrite; the settings are those that the goldens were made with."""
-    return [str(ROOT / "bin" / "submit"), "--master", master, "--conf", "spark.sql.shuffle.partitions=2", "--conf",
+    return [str(BIN / "submit"), "--master", master, "--conf", "spark.sql.shuffle.partitions=2", "--conf",
             "spark.sql.streaming.stateStore.providerClass="
             "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"]
 

@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 HEAP = "1g"
-START_TIMEOUT_SECONDS = 90
+START_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 20
 
 

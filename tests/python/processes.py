@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from kafka_broker import free_ports, pyrite_home, tail, wait_for_port  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Where the programs under test lie; another build than the repository's own may be tested.
+BIN = Path(os.environ.get("PYRITE_BIN") or ROOT / "bin")
 START_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -116,7 +118,7 @@ class Pyrite:
         """A master on free ports; `master_url` and `web_port` are set once it listens."""
         port, self.web_port = free_ports(2)
         self.master_url = f"spark://127.0.0.1:{port}"
-        process = self.start("master", [ROOT / "bin/pyrite", "master", "--host", "127.0.0.1", "--port", port,
+        process = self.start("master", [BIN / "pyrite", "master", "--host", "127.0.0.1", "--port", port,
                                         "--webui-port", self.web_port, *flags])
         wait_for_port(port, process.popen, process.err, START_SECONDS)
         return process
@@ -124,19 +126,19 @@ class Pyrite:
     def worker(self, cores: int = 2, memory: str = "2G", *flags: str) -> Process:
         """A worker of the master."""
         work = self.folder / f"work-{len(self.processes)}"
-        return self.start("worker", [ROOT / "bin/pyrite", "worker", self.master_url, "--cores", cores, "--memory", memory,
+        return self.start("worker", [BIN / "pyrite", "worker", self.master_url, "--cores", cores, "--memory", memory,
                                      "--webui-port", free_ports(1)[0], "--work-dir", work, *flags])
 
     def submit(self, script: Path, *arguments: str, master: str | None = None, flags: list[str] | None = None,
                environment: dict[str, str] | None = None) -> Process:
         """Submits a program to the master, or to `master` such as `local[2]`."""
-        command = [ROOT / "bin/submit", "--master", master or self.master_url, *(flags or []), script, *arguments]
+        command = [BIN / "submit", "--master", master or self.master_url, *(flags or []), script, *arguments]
         settings = {"PYSPARK_PYTHON": str(pyrite_home() / "venv/bin/python")} | (environment or {})
         return self.start("submit", command, settings)
 
     def loadgen(self, broker: str, topic: str, *flags: str) -> Process:
         """A load generator."""
-        return self.start("loadgen", [ROOT / "bin/pyrite", "loadgen", "--broker", broker, "--topic", topic, *flags])
+        return self.start("loadgen", [BIN / "pyrite", "loadgen", "--broker", broker, "--topic", topic, *flags])
 
 
 def executors_of(folder: Path) -> list[int]:

@@ -80,6 +80,9 @@ impl Application {
             }
         };
         let driver = Driver::new(driver_config(submission), executors.clone());
+        if let Some(master) = &master {
+            lifecycle::spawn("name for the master", cluster::report_name(driver.app_name(), master.clone()));
+        }
         let connect_token = Secret::random();
         let options = ConnectOptions {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -66,6 +66,14 @@ pub(super) async fn follow(
     }
 }
 
+/// Tells the master the name that the program gives its application.
+pub(super) async fn report_name(mut names: watch::Receiver<String>, master: MasterClient) {
+    while names.changed().await.is_ok() {
+        let name = names.borrow_and_update().clone();
+        master.rename(&name).await;
+    }
+}
+
 /// A master that cannot be reached is mentioned at once, and then now and then.
 #[derive(Default)]
 pub(super) struct Away {

@@ -25,7 +25,6 @@ enum Own {
     Conf,
     PropertiesFile,
     LoadDefaults,
-    DeployMode,
     Class,
     Verbose,
     Help,
@@ -61,7 +60,7 @@ const FLAGS: &[Flag] = &[
     value(&["--conf", "-c"], Meaning::Own(Own::Conf)),
     value(&["--properties-file"], Meaning::Own(Own::PropertiesFile)),
     switch(&["--load-spark-defaults"], Meaning::Own(Own::LoadDefaults)),
-    value(&["--deploy-mode"], Meaning::Own(Own::DeployMode)),
+    value(&["--deploy-mode"], Meaning::Sets("spark.submit.deployMode")),
     value(&["--class"], Meaning::Own(Own::Class)),
     switch(&["--verbose", "-v"], Meaning::Own(Own::Verbose)),
     switch(&["--help", "-h"], Meaning::Own(Own::Help)),
@@ -134,7 +133,6 @@ pub(super) fn parse(arguments: &[OsString]) -> anyhow::Result<Request> {
             parsed.arguments = rest.cloned().collect();
             from_flags.fill_from(std::mem::take(&mut parsed.settings));
             parsed.settings = from_flags;
-            note_settings(&mut parsed);
             return Ok(Request::Run(Box::new(parsed)));
         }
         // Spark takes `--flag=value` too; `-c` and `-v` have no such form.
@@ -189,22 +187,15 @@ fn take(
             Own::Help => return Ok(Some(Request::Help)),
             Own::Version => return Ok(Some(Request::Version)),
             Own::Class => parsed.not_applicable.push((name.to_owned(), "programs are Python scripts")),
-            Own::DeployMode => match value.as_str() {
-                "client" => {}
-                "cluster" => bail!("`--deploy-mode cluster` is not supported yet: the driver runs where `submit` runs"),
-                other => bail!("deploy mode `{other}` is neither `client` nor `cluster`"),
-            },
         },
     }
     Ok(None)
 }
 
-fn note_settings(parsed: &mut Parsed) {
-    for (key, why) in NOT_APPLICABLE_SETTINGS {
-        if parsed.settings.get(key).is_some() {
-            parsed.not_applicable.push(((*key).to_owned(), why));
-        }
-    }
+/// The settings that cannot apply, each with why, wherever they come from.
+pub(super) fn not_applicable(settings: &Settings) -> impl Iterator<Item = (String, &'static str)> {
+    let said = |(key, _): &&(&str, &str)| settings.get(key).is_some();
+    NOT_APPLICABLE_SETTINGS.iter().filter(said).map(|(key, why)| ((*key).to_owned(), *why))
 }
 
 /// The text of `--help`.
@@ -289,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_to_come_is_refused_by_name() {
-        for line in ["--supervise x.py", "--kill d --master m", "--status d", "--deploy-mode cluster x.py", "--remote sc://h x.py"] {
+        for line in ["--supervise x.py", "--kill d --master m", "--status d", "--remote sc://h x.py"] {
             assert!(error(line).contains("not supported yet"), "{line}");
         }
     }

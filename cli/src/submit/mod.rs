@@ -9,23 +9,24 @@ mod application;
 mod cluster;
 mod flags;
 mod python;
+mod scratch;
 mod submission;
 mod terminal;
 mod user;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use pyrite_common::lifecycle::{Lifecycle, Signals};
 use pyrite_common::telemetry;
-use pyrite_connect::launcher::{find_python, write_shim};
-use tokio::runtime::Runtime;
+use pyrite_connect::launcher::{PythonTarget, find_python, write_shim};
+use tokio::runtime::Builder;
 
 use self::application::Application;
 use self::flags::Request;
 use self::python::Outcome;
+use self::scratch::ScratchDirectory;
 use self::submission::Submission;
 use crate::usage::SubmitArguments;
 
@@ -48,7 +49,6 @@ pub(crate) fn run(arguments: &SubmitArguments) -> ExitCode {
         }
         Ok(Request::Run(parsed)) => {
             telemetry::init(if parsed.verbose { LOG_LEVELS_VERBOSE } else { LOG_LEVELS });
-            show_not_applicable(&parsed.not_applicable);
             let verbose = parsed.verbose;
             let submission = Submission::of(*parsed, |name| std::env::var(name).ok());
             code_of(submission.and_then(|submission| run_submission(&submission, verbose)))
@@ -77,14 +77,20 @@ fn show_not_applicable(flags: &[(String, &'static str)]) {
 }
 
 fn run_submission(submission: &Submission, verbose: bool) -> anyhow::Result<i32> {
+    show_not_applicable(&submission.not_applicable);
     if verbose {
         for (key, value) in submission.settings.iter() {
             tracing::info!("{key} = {}", redacted(key, value));
         }
     }
     let directory = ScratchDirectory::make(submission.settings.get("spark.local.dir"))?;
-    let runtime = Runtime::new().context("the threads cannot be started")?;
-    let outcome = runtime.block_on(drive(submission, &directory.path));
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        // A plan nests as deep as the program chains calls, and is walked by recursion.
+        .thread_stack_size(pyrite_connect::STACK_BYTES)
+        .build()
+        .context("the threads cannot be started")?;
+    let outcome = runtime.block_on(drive(submission, directory.path()));
     runtime.shutdown_timeout(STOP_DEADLINE);
     Ok(outcome?.exit_code())
 }
@@ -93,7 +99,10 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let lifecycle = Lifecycle::new();
     // The application registers while Python is looked for, and a signal ends either.
-    let python = tokio::task::spawn_blocking(|| find_python(|name| std::env::var(name).ok()));
+    let chosen = submission.python().map(str::to_owned);
+    let python = tokio::task::spawn_blocking(move || {
+        find_python(|name| chosen.clone().filter(|_| name == "PYSPARK_PYTHON").or_else(|| std::env::var(name).ok()))
+    });
     let starting = async {
         let (application, python) = tokio::join!(Application::start(submission, directory, &lifecycle), python);
         anyhow::Ok((application?, python.context("the search for Python failed")?))
@@ -104,7 +113,13 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
     };
     let program = python.map_err(anyhow::Error::from).and_then(|python| {
         let shim = write_shim(directory).context("the launcher's files cannot be written")?;
-        python::start(submission, &python, &shim, application.connect_port, &application.connect_token)
+        let target = PythonTarget {
+            port: application.connect_port,
+            token: &application.connect_token,
+            shim: &shim,
+            python: &python.executable,
+        };
+        python::start(submission, &target, &python::lay_out_files(submission, directory)?)
     });
     let outcome = match program {
         Ok(program) => Ok(python::wait(program, &mut signals, application.failed.clone()).await),
@@ -130,33 +145,6 @@ fn redacted<'a>(key: &str, value: &'a str) -> &'a str {
     if secret.iter().any(|word| key.contains(word)) { "*********(redacted)" } else { value }
 }
 
-/// A directory of this run, removed at its end.
-struct ScratchDirectory {
-    path: PathBuf,
-}
-
-impl ScratchDirectory {
-    fn make(local_dir: Option<&str>) -> anyhow::Result<ScratchDirectory> {
-        use std::os::unix::fs::DirBuilderExt;
-        let parent = local_dir.map_or_else(std::env::temp_dir, PathBuf::from);
-        let path = parent.join(format!("pyrite-{}", uuid::Uuid::new_v4()));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("the scratch directory `{}` cannot be made", path.display()))?;
-        Ok(ScratchDirectory { path })
-    }
-}
-
-impl Drop for ScratchDirectory {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!("the scratch directory `{}` could not be removed: {error}", self.path.display());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,14 +154,5 @@ mod tests {
         assert_eq!(redacted("kafka.sasl.jaas.config", "x"), "*********(redacted)");
         assert_eq!(redacted("spark.hadoop.fs.s3a.SECRET.key", "x"), "*********(redacted)");
         assert_eq!(redacted("spark.app.name", "x"), "x");
-    }
-
-    #[test]
-    fn the_scratch_directory_goes_with_the_run() {
-        let directory = ScratchDirectory::make(None).expect("made");
-        let path = directory.path.clone();
-        assert!(path.is_dir());
-        drop(directory);
-        assert!(!path.exists());
     }
 }

@@ -2,14 +2,13 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pyrite_common::lifecycle::{Signal, Signals};
-use pyrite_common::security::Secret;
-use pyrite_connect::launcher::{Python, PythonTarget, python_env};
+use pyrite_connect::launcher::{PythonTarget, python_env};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,6 +20,8 @@ use super::terminal;
 const END_GRACE: Duration = Duration::from_secs(15);
 /// Two signals within this time are one.
 const SECOND_SIGNAL_AFTER: Duration = Duration::from_millis(300);
+/// Tells the program's `SparkFiles` where its files are.
+const FILES_VARIABLE: &str = "PYRITE_FILES";
 /// Variables that would send the program's session elsewhere.
 const NOT_INHERITED: [&str; 3] = ["MASTER", "SPARK_MASTER", "PYSPARK_GATEWAY_PORT"];
 
@@ -52,20 +53,27 @@ pub(super) struct Program {
     shares_ctrl_c: bool,
 }
 
+/// Puts the files of `--files` where `SparkFiles.get` finds them: in one directory, under their own names.
+pub(super) fn lay_out_files(submission: &Submission, directory: &Path) -> anyhow::Result<PathBuf> {
+    let files = directory.join("files");
+    std::fs::create_dir_all(&files).with_context(|| format!("`{}` cannot be made", files.display()))?;
+    for file in &submission.files {
+        let name = file.file_name().unwrap_or_default();
+        std::os::unix::fs::symlink(file, files.join(name))
+            .with_context(|| format!("`{}` of `--files` cannot be laid out", file.display()))?;
+    }
+    Ok(files)
+}
+
 /// Starts the program. Its input and output are ours.
-pub(super) fn start(
-    submission: &Submission,
-    python: &Python,
-    shim: &Path,
-    port: u16,
-    token: &Secret,
-) -> anyhow::Result<Program> {
-    let target = PythonTarget { port, token, shim, python: &python.executable };
-    let mut command = Command::new(&python.executable);
+pub(super) fn start(submission: &Submission, target: &PythonTarget<'_>, files: &Path) -> anyhow::Result<Program> {
+    let python = target.python;
+    let mut command = Command::new(python);
     command
         .arg(&submission.script)
         .args(&submission.arguments)
-        .envs(python_env(&target, python_path(submission)))
+        .envs(python_env(target, python_path(submission)))
+        .env(FILES_VARIABLE, files)
         .kill_on_drop(true);
     for name in NOT_INHERITED {
         command.env_remove(name);
@@ -77,7 +85,7 @@ pub(super) fn start(
     }
     terminal::tie_to_this_process(&mut command);
     let child =
-        command.spawn().with_context(|| format!("Python `{}` cannot be started", python.executable.display()))?;
+        command.spawn().with_context(|| format!("Python `{}` cannot be started", python.display()))?;
     Ok(Program { child, shares_ctrl_c })
 }
 

@@ -8,7 +8,7 @@ use pyrite_common::memory::{DefaultUnit, parse_size};
 use pyrite_common::net::HostPort;
 use pyrite_common::security::Secret;
 
-use super::flags::Parsed;
+use super::flags::{Parsed, not_applicable};
 use crate::settings::{Settings, defaults_file};
 
 /// Executors below this cannot hold their own buffers.
@@ -36,6 +36,10 @@ pub(super) struct Submission {
     pub arguments: Vec<OsString>,
     /// For `PYTHONPATH`, absolute.
     pub python_files: Vec<PathBuf>,
+    /// For `SparkFiles.get`, absolute.
+    pub files: Vec<PathBuf>,
+    /// Flags and settings that cannot apply, each with why.
+    pub not_applicable: Vec<(String, &'static str)>,
     pub executors: Option<u32>,
     pub executor_cores: Option<u32>,
     pub executor_memory_bytes: u64,
@@ -58,7 +62,13 @@ impl Submission {
         {
             settings.fill_from(Settings::from_file(&file)?);
         }
+        settings.refuse_unknown()?;
         let secret = settings.take_secret()?;
+        match settings.get("spark.submit.deployMode") {
+            None | Some("client") => {}
+            Some("cluster") => bail!("`--deploy-mode cluster` is not supported yet: the driver runs where `submit` runs"),
+            Some(other) => bail!("deploy mode `{other}` is neither `client` nor `cluster`"),
+        }
         let script = script(&parsed.script)?;
         let master_text = settings.get("spark.master").unwrap_or(MASTER_DEFAULT).to_owned();
         let name = match settings.get("spark.app.name") {
@@ -70,18 +80,20 @@ impl Submission {
         if executor_memory_bytes < EXECUTOR_MEMORY_MIN {
             bail!("executor memory `{memory}` is too little; an executor needs at least 128m");
         }
-        for file in list(settings.get("spark.files")) {
-            existing(file, "--files")?;
-        }
-        let python_files: Result<Vec<PathBuf>, _> =
-            list(settings.get("spark.submit.pyFiles")).map(|file| existing(file, "--py-files")).collect();
+        let existing_of = |key: &str, flag: &'static str| -> anyhow::Result<Vec<PathBuf>> {
+            list(settings.get(key)).map(|file| existing(file, flag)).collect()
+        };
+        let mut ignored = parsed.not_applicable;
+        ignored.extend(not_applicable(&settings));
         Ok(Submission {
             master: master(&master_text)?,
             master_text,
             name,
             script,
             arguments: parsed.arguments,
-            python_files: python_files?,
+            python_files: existing_of("spark.submit.pyFiles", "--py-files")?,
+            files: existing_of("spark.files", "--files")?,
+            not_applicable: ignored,
             executors: positive(&settings, "spark.executor.instances")?,
             executor_cores: positive(&settings, "spark.executor.cores")?,
             executor_memory_bytes,
@@ -89,6 +101,13 @@ impl Submission {
             secret,
             settings,
         })
+    }
+}
+
+impl Submission {
+    /// The Python that the settings choose; they come before the environment.
+    pub fn python(&self) -> Option<&str> {
+        ["spark.pyspark.driver.python", "spark.pyspark.python"].iter().find_map(|key| self.settings.get(key))
     }
 }
 
@@ -156,11 +175,15 @@ mod tests {
     use crate::submit::flags::{Request, parse};
 
     fn submission(flags: &str) -> anyhow::Result<Submission> {
+        of_line(flags, |_| None)
+    }
+
+    fn of_line(flags: &str, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Submission> {
         // This file stands for the script: it is there.
         let line = format!("{flags} {}", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         match parse(&arguments)? {
-            Request::Run(parsed) => Submission::of(*parsed, |_| None),
+            Request::Run(parsed) => Submission::of(*parsed, variable),
             Request::Help | Request::Version => bail!("not a run"),
         }
     }
@@ -195,6 +218,38 @@ mod tests {
         let error = submission("--py-files /no/such.py").expect_err("refused").to_string();
         assert_eq!(error, "`/no/such.py` of `--py-files` is not there");
         assert!(submission("--files s3://bucket/x").is_err());
+    }
+
+    #[test]
+    fn files_lie_beneath_flags_and_are_read_like_them() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("spark-defaults.conf");
+        let text = "spark.app.name of the file\nspark.executor.memory 2g\nspark.jars.packages a:b:1\nspark.x 1\n";
+        std::fs::write(&file, text).expect("written");
+        let found = submission(&format!("--properties-file {} --name given --conf spark.x=2", file.display()));
+        let found = found.expect("valid");
+        assert_eq!((found.name.as_str(), found.executor_memory_bytes), ("given", 2 << 30));
+        assert_eq!(found.settings.get("spark.x"), Some("2"));
+        assert_eq!(found.not_applicable, [("spark.jars.packages".to_owned(), "the Kafka connector is built in")]);
+        std::fs::write(&file, "spark.submit.deployMode cluster\n").expect("written");
+        let refused = submission(&format!("--properties-file {}", file.display())).expect_err("refused").to_string();
+        assert!(refused.contains("not supported yet"), "{refused}");
+    }
+
+    #[test]
+    fn the_defaults_file_is_found_and_another_file_takes_its_place() {
+        let folder = tempfile::tempdir().expect("a directory");
+        std::fs::write(folder.path().join("spark-defaults.conf"), "spark.app.name default\n").expect("written");
+        let other = folder.path().join("other.conf");
+        std::fs::write(&other, "spark.executor.instances 3\n").expect("written");
+        let directory = folder.path().to_str().map(str::to_owned);
+        let of = |flags: &str| of_line(flags, |name| directory.clone().filter(|_| name == "SPARK_CONF_DIR")).expect("valid");
+        let other = other.display();
+        assert_eq!(of("").name, "default");
+        let alone = of(&format!("--properties-file {other}"));
+        assert_eq!((alone.name.as_str(), alone.executors), ("Cargo.toml", Some(3)));
+        let both = of(&format!("--properties-file {other} --load-spark-defaults"));
+        assert_eq!((both.name.as_str(), both.executors), ("default", Some(3)));
     }
 
     #[test]

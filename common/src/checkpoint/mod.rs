@@ -10,12 +10,14 @@ pub mod names;
 mod offsets;
 mod offsets_file;
 mod small;
+mod snapshot;
 
 pub use crate::ids::AttemptId;
 pub use commits::{CatchUpMaximum, CommitExtra, CommitFile, NodeWatermark, ObjectRef, SnapshotRef};
 pub use offsets::{Offsets, OffsetsError, TopicPartition};
 pub use offsets_file::{OffsetsExtra, OffsetsFile, OperatorWatermarks, SplitPin};
 pub use small::{MetadataFile, SourceStartFile, TermFile};
+pub use snapshot::{SnapshotFile, SnapshotManifest};
 
 use crate::error::Kind;
 

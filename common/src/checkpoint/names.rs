@@ -10,6 +10,8 @@ pub const COMMITS: &str = "commits";
 /// Changelog objects and snapshots of all executors.
 pub const STATE_LOG: &str = "state/log";
 pub const STATE_SNAPSHOTS: &str = "state/snap";
+const MANIFEST: &str = "manifest";
+const FILES: &str = "files";
 
 pub fn term(term: u64) -> String {
     format!("{TERMS}/{term}")
@@ -38,9 +40,20 @@ pub fn snapshot(operator: u32, shard: u32, batch: u64, attempt: AttemptId) -> St
     format!("{STATE_SNAPSHOTS}/{operator}/{shard}/{batch}-{attempt}")
 }
 
-/// What a snapshot's files and manifests are called below [`STATE_SNAPSHOTS`]: `content` is a hash of the bytes.
+/// What names the files of a snapshot.
+pub fn snapshot_manifest(operator: u32, shard: u32, batch: u64, attempt: AttemptId) -> String {
+    format!("{}/{MANIFEST}", snapshot(operator, shard, batch, attempt))
+}
+
+/// A file that belongs to one snapshot alone; `content` is a hash of the bytes.
+pub fn snapshot_own_file(operator: u32, shard: u32, batch: u64, attempt: AttemptId, content: &str) -> String {
+    format!("{}/{content}", snapshot(operator, shard, batch, attempt))
+}
+
+/// A file that several snapshots of an operator may share; `content` is a hash of the bytes, which no two databases
+/// ever write alike.
 pub fn snapshot_file(operator: u32, content: &str) -> String {
-    format!("{STATE_SNAPSHOTS}/{operator}/files/{content}.sst")
+    format!("{STATE_SNAPSHOTS}/{operator}/{FILES}/{content}.sst")
 }
 
 /// The number at the end of `folder/number`; `None` for any other name.
@@ -63,6 +76,32 @@ pub fn parse_state_log(name: &str) -> Option<(u64, AttemptId)> {
     Some((batch, AttemptId::new(term, epoch)))
 }
 
+/// The batch of the [`snapshot`] that an object lies in; `None` for any other name.
+pub fn batch_of_snapshot(name: &str) -> Option<u64> {
+    let parts: Vec<&str> = below_snapshots(name)?.split('/').collect();
+    let [operator, shard, version, _] = parts.as_slice() else { return None };
+    let _: (u32, u32) = (operator.parse().ok()?, shard.parse().ok()?);
+    let mut version = version.splitn(3, '-');
+    let batch = version.next()?.parse().ok()?;
+    let _: (u64, u64) = (version.next()?.parse().ok()?, version.next()?.parse().ok()?);
+    Some(batch)
+}
+
+/// Whether it is a [`snapshot_manifest`] name.
+pub fn is_snapshot_manifest(name: &str) -> bool {
+    batch_of_snapshot(name).is_some() && name.ends_with(&format!("/{MANIFEST}"))
+}
+
+/// Whether it is a [`snapshot_file`] name.
+pub fn is_snapshot_file(name: &str) -> bool {
+    let parts = below_snapshots(name).map(|rest| rest.split('/').collect::<Vec<_>>());
+    matches!(parts.as_deref(), Some([operator, FILES, _]) if operator.parse::<u32>().is_ok())
+}
+
+fn below_snapshots(name: &str) -> Option<&str> {
+    name.strip_prefix(STATE_SNAPSHOTS)?.strip_prefix('/')
+}
+
 /// Executor ids become one path part of letters, digits, `_` and `-`.
 fn safe(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
@@ -78,6 +117,20 @@ mod tests {
         assert_eq!(name, "state/log/7-2-5-app-1_0");
         assert_eq!(parse_state_log(&name), Some((7, AttemptId::new(2, 5))));
         assert_eq!(parse_state_log("state/log/7-2"), None);
+    }
+
+    #[test]
+    fn snapshot_names_tell_manifests_from_files() {
+        let manifest = snapshot_manifest(0, 3, 41, AttemptId::new(2, 5));
+        assert_eq!(manifest, "state/snap/0/3/41-2-5/manifest");
+        let seen = |name: &str| (batch_of_snapshot(name), is_snapshot_manifest(name), is_snapshot_file(name));
+        assert_eq!(seen(&manifest), (Some(41), true, false));
+        assert_eq!(seen(&snapshot_own_file(0, 3, 41, AttemptId::new(2, 5), "cd-4")), (Some(41), false, false));
+        assert_eq!(seen(&snapshot_file(0, "ab-3")), (None, false, true));
+        for other in ["state/snap/0/3/41-2/manifest", "state/snap/0/3/manifest", "state/snap/x/files/a.sst", "metadata"]
+        {
+            assert_eq!(seen(other), (None, false, false), "{other}");
+        }
     }
 
     #[test]

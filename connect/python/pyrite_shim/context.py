@@ -20,6 +20,18 @@ def _not_here(name):
     )
 
 
+class SparkFiles:
+    """Finds the files of `--files` and `SparkContext.addFile`, which `submit` lays out in one directory."""
+
+    @classmethod
+    def get(cls, filename):
+        return os.path.join(cls.getRootDirectory(), filename)
+
+    @classmethod
+    def getRootDirectory(cls):
+        return os.environ.get("PYRITE_FILES") or os.getcwd()
+
+
 class SparkContext:
     """Made by `spark.sparkContext`, or by programs that begin with `SparkContext(...)`."""
 
@@ -176,7 +188,10 @@ class SparkContext:
         sys.path.insert(0, path if path.endswith(self.PACKAGE_EXTENSIONS) else os.path.dirname(os.path.abspath(path)))
 
     def addFile(self, path, recursive=False):
-        """Ignored: files are where the program put them."""
+        """The program finds the file by `SparkFiles.get`; no other machine needs it."""
+        place = SparkFiles.get(os.path.basename(path))
+        if not os.path.lexists(place):
+            os.symlink(os.path.abspath(path), place)
 
     def stop(self):
         if SparkContext._active_spark_context is self:

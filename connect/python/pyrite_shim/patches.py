@@ -74,9 +74,13 @@ def _new_session(self):
 
 def _patch_pyspark(module):
     """`pyspark`: the context, which the client alone lacks and which would start a JVM otherwise."""
-    from pyrite_shim.context import SparkContext
+    from pyrite_shim.context import SparkContext, SparkFiles
 
     module.SparkContext = SparkContext
+    module.SparkFiles = SparkFiles
+    files = types.ModuleType("pyspark.files", "The files of a Pyrite application.")
+    files.SparkFiles = SparkFiles
+    sys.modules["pyspark.files"] = module.files = files
     alias = types.ModuleType("pyspark.context", "The context of a Pyrite application.")
     alias.SparkContext = SparkContext
     sys.modules["pyspark.context"] = alias

@@ -1,9 +1,6 @@
 //! The listener bus: one long response stream that carries the events of all queries to the client, which calls its
 //! `StreamingQueryListener`s. A query's start is not among them: the answer to `start()` carries it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use pyrite_common::lifecycle::TaskKind;
 use pyrite_driver::query::{Query, QueryEvent};
 use pyrite_engine::error::SparkError;
@@ -12,7 +9,9 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::Execution;
 use super::start::now_text;
+use crate::context::Context;
 use crate::error::invalid_plan;
+use crate::session::ListenerBus;
 use crate::wire::execute_plan_response::ResponseType;
 use crate::wire::streaming_query_listener_bus_command::Command;
 use crate::wire::{
@@ -20,10 +19,7 @@ use crate::wire::{
     StreamingQueryListenerEventsResult,
 };
 
-/// How often new queries are looked for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Events that wait for the client; a slower client slows the forwarding down, and the query's channel drops the oldest.
+/// Events that wait for the client; a slower one slows the forwarding down, and the query's channel drops the oldest.
 const EVENTS_MAX: usize = 256;
 
 /// Opens or closes the bus of a session.
@@ -37,68 +33,69 @@ pub async fn execute(execution: &Execution, message: StreamingQueryListenerBusCo
     }
 }
 
+/// Sends what the session's queries tell until the bus is closed and those that told are through.
 async fn forward(execution: &Execution) -> Result<(), SparkError> {
-    let closed = execution.context.session.open_listener();
+    let session = &execution.context.session;
+    let (sender, mut events) = mpsc::channel(EVENTS_MAX);
+    let bus = session.open_listener(sender);
+    for query in session.active_queries() {
+        // A query between its start and `follow_new` is followed here, and not twice.
+        let events = query.events_from_start().unwrap_or_else(|| query.subscribe());
+        follow(&execution.context, bus.clone(), query, events);
+    }
+    // From here on only the session and the followers hold the channel open.
+    drop(bus);
     let added = StreamingQueryListenerEventsResult { events: Vec::new(), listener_bus_listener_added: Some(true) };
     execution.operation.push(ResponseType::StreamingQueryListenerEventsResult(added)).await;
-    let (sender, mut events) = mpsc::channel(EVENTS_MAX);
-    let mut followed = BTreeSet::new();
-    loop {
-        for query in execution.context.shared.driver.queries().active() {
-            if followed.insert(query.run_id()) {
-                follow(execution, query, sender.clone(), closed.clone());
-            }
-        }
-        tokio::select! {
-            () = closed.cancelled() => break,
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            Some(event) = events.recv() => send(execution, event).await,
-        }
-    }
-    // What happened before the listener was removed is still told.
-    while let Ok(event) = events.try_recv() {
-        send(execution, event).await;
+    while let Some(event) = events.recv().await {
+        let result = StreamingQueryListenerEventsResult { events: vec![event], listener_bus_listener_added: None };
+        execution.operation.push(ResponseType::StreamingQueryListenerEventsResult(result)).await;
     }
     Ok(())
 }
 
-async fn send(execution: &Execution, event: StreamingQueryListenerEvent) {
-    let result = StreamingQueryListenerEventsResult { events: vec![event], listener_bus_listener_added: None };
-    execution.operation.push(ResponseType::StreamingQueryListenerEventsResult(result)).await;
+/// Follows a query that has just started, if the session's client listens.
+pub fn follow_new(context: &Context, query: &Query) {
+    let events = query.events_from_start();
+    if let (Some(bus), Some(events)) = (context.session.listener(), events) {
+        follow(context, bus, query.clone(), events);
+    }
 }
 
-/// Passes one query's events on until it ends.
-fn follow(
-    execution: &Execution,
-    query: Query,
-    sender: mpsc::Sender<StreamingQueryListenerEvent>,
-    closed: tokio_util::sync::CancellationToken,
-) {
-    let mut events = query.subscribe();
+/// Passes one query's events on until it ends or the bus closes; what happened before that is still told.
+fn follow(context: &Context, bus: ListenerBus, query: Query, mut events: broadcast::Receiver<QueryEvent>) {
     let task = async move {
         loop {
             let event = tokio::select! {
-                () = closed.cancelled() => return Ok::<(), SparkError>(()),
+                biased;
                 event = events.recv() => event,
+                () = bus.closed.cancelled() => return Ok::<(), SparkError>(()),
             };
-            let message = match event {
-                Ok(event) => to_message(&query, event),
+            let event = match event {
+                Ok(event) => event,
                 Err(broadcast::error::RecvError::Lagged(_)) => continue,
                 Err(broadcast::error::RecvError::Closed) => return Ok(()),
             };
-            let Some(message) = message else { continue };
-            if sender.send(message).await.is_err() {
+            let is_end = matches!(event, QueryEvent::Terminated);
+            if let Some(message) = to_message(&query, event)
+                && bus.events.send(message).await.is_err()
+            {
+                return Ok(());
+            }
+            if is_end {
                 return Ok(());
             }
         }
     };
-    execution.context.shared.lifecycle.spawn(TaskKind::Background, "listener", task);
+    context.shared.lifecycle.spawn(TaskKind::Background, "listener", task);
 }
 
 fn to_message(query: &Query, event: QueryEvent) -> Option<StreamingQueryListenerEvent> {
     let (event_type, event_json) = match event {
         QueryEvent::Started => return None,
-        QueryEvent::Progress(progress) => (StreamingQueryEventType::QueryProgressEvent, json!({ "progress": *progress })),
+        QueryEvent::Progress(progress) => {
+            (StreamingQueryEventType::QueryProgressEvent, json!({ "progress": *progress }))
+        }
         QueryEvent::Idle => (
             StreamingQueryEventType::QueryIdleEvent,
             json!({ "id": query.id().to_string(), "runId": query.run_id().to_string(), "timestamp": now_text() }),

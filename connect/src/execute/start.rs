@@ -7,7 +7,7 @@ use pyrite_engine::error::SparkError;
 use pyrite_engine::types::split_local;
 use serde_json::json;
 
-use super::{Execution, trigger};
+use super::{Execution, listener, trigger};
 use crate::error::invalid_plan;
 use crate::wire::execute_plan_response::ResponseType;
 use crate::wire::write_stream_operation_start::SinkDestination;
@@ -44,6 +44,7 @@ pub async fn execute(execution: &Execution, message: WriteStreamOperationStart) 
     };
     let query = execution.context.shared.driver.start_query(start).await?;
     session.add_query(query.clone());
+    listener::follow_new(&execution.context, &query);
     let result = WriteStreamOperationStartResult {
         query_id: Some(instance_id(&query)),
         name: query.name().unwrap_or_default(),

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use pyrite_driver::query::Query;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::error::ErrorLog;
 use crate::operation::Operations;
+use crate::wire::StreamingQueryListenerEvent;
 
 pub use artifacts::Artifacts;
 pub use conf::{Conf, SetMode};
@@ -39,7 +41,16 @@ pub struct Session {
     /// Recent errors by id.
     pub errors: ErrorLog,
     queries: Mutex<BTreeMap<Uuid, Query>>,
-    listener: Mutex<Option<CancellationToken>>,
+    listener: Mutex<Option<ListenerBus>>,
+}
+
+/// Where the events of a session's queries go while its client listens.
+#[derive(Clone)]
+pub struct ListenerBus {
+    /// Takes the events of all queries.
+    pub events: mpsc::Sender<StreamingQueryListenerEvent>,
+    /// Cancelled when the bus closes.
+    pub closed: CancellationToken,
 }
 
 /// Ended queries that a session remembers, so that a program may still ask how they ended.
@@ -83,19 +94,29 @@ impl Session {
         self.queries.lock().get(&run_id).cloned()
     }
 
-    /// Opens the session's listener bus; one that was open closes. The token is cancelled when this one closes.
-    pub fn open_listener(&self) -> CancellationToken {
-        let token = CancellationToken::new();
-        if let Some(old) = self.listener.lock().replace(token.clone()) {
-            old.cancel();
+    /// The queries of this session that run.
+    pub fn active_queries(&self) -> Vec<Query> {
+        self.queries.lock().values().filter(|query| query.is_active()).cloned().collect()
+    }
+
+    /// Opens the session's listener bus into `events`; one that was open closes.
+    pub fn open_listener(&self, events: mpsc::Sender<StreamingQueryListenerEvent>) -> ListenerBus {
+        let bus = ListenerBus { events, closed: CancellationToken::new() };
+        if let Some(old) = self.listener.lock().replace(bus.clone()) {
+            old.closed.cancel();
         }
-        token
+        bus
+    }
+
+    /// The listener bus, if it is open.
+    pub fn listener(&self) -> Option<ListenerBus> {
+        self.listener.lock().clone()
     }
 
     /// Closes the listener bus.
     pub fn close_listener(&self) {
-        if let Some(token) = self.listener.lock().take() {
-            token.cancel();
+        if let Some(bus) = self.listener.lock().take() {
+            bus.closed.cancel();
         }
     }
 

@@ -178,8 +178,8 @@ impl Transcriber<'_> {
     fn cached_local(&self, hash: &str) -> Result<RelationNode, SparkError> {
         // The upload is the LocalRelation message itself.
         let data = self.upload(hash)?;
-        let message: wire::LocalRelation = prost::Message::decode(data)
-            .map_err(|error| crate::error::invalid_plan(format!("the uploaded relation cannot be read: {error}")))?;
+        let message: wire::LocalRelation = crate::codec::decode(data)
+            .map_err(|status| crate::error::invalid_plan(format!("the uploaded relation: {}", status.message())))?;
         local(message.data, message.schema)
     }
 

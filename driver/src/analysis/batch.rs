@@ -6,8 +6,11 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, NullHandling, Result, UnnestOptions};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNode, lit};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{
+    EmptyRelation, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNode, lit,
+};
+use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
 use pyrite_engine::error::{ExceptionKind, SparkError};
 use pyrite_engine::functions::CurrentTimestamp;
@@ -15,6 +18,7 @@ use pyrite_engine::functions::kernel::Kernel;
 use pyrite_engine::plan::WindowSpec;
 
 use super::nodes::{EventTimeWatermark, StreamSource, TimeWindow};
+use super::session::session;
 use super::stack::on_deep_stack;
 use super::time_windows::windows_of;
 use super::{Analyzed, Attribute, errors};
@@ -33,7 +37,15 @@ pub fn spark_schema(output: &[Attribute]) -> SchemaRef {
 /// When a streaming source is below: such queries are started, not collected.
 pub fn prepare_batch(analyzed: &Analyzed) -> Result<LogicalPlan, SparkError> {
     let rewritten = analyzed.plan.clone().transform_up(|node| {
-        let LogicalPlan::Extension(extension) = &node else { return Ok(Transformed::yes(node.recompute_schema()?)) };
+        let extension = match &node {
+            LogicalPlan::Extension(extension) => extension,
+            // DataFusion's sort for the first rows has no way to give none.
+            LogicalPlan::Limit(limit) if matches!(limit.get_fetch_type()?, FetchType::Literal(Some(0))) => {
+                let schema = Arc::clone(limit.input.schema());
+                return Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })));
+            }
+            _ => return Ok(Transformed::yes(node.recompute_schema()?)),
+        };
         Ok(Transformed::yes(match batch_node(extension.node.as_ref())? {
             Some(plan) => plan,
             None => node,
@@ -69,7 +81,7 @@ fn batch_node(node: &dyn UserDefinedLogicalNode) -> Result<Option<LogicalPlan>> 
 /// # Errors
 /// As [`prepare_batch`], and what a row raises, with Spark's error class.
 pub async fn collect(analyzed: &Analyzed) -> Result<Vec<RecordBatch>, SparkError> {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(PARTITIONS));
+    let context = session(SessionConfig::new().with_target_partitions(PARTITIONS), Arc::new(RuntimeEnv::default()));
     let now_us = chrono::Utc::now().timestamp_micros();
     let (state, analyzed_plan) = (context.state(), analyzed.clone());
     let plan = tokio::task::spawn_blocking(move || {

@@ -5,6 +5,7 @@ use std::fmt;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use pyrite_engine::error::{ExceptionKind, SparkError};
+use pyrite_engine::functions::Typed;
 use pyrite_engine::types::{quoted_sql_name, sql_name};
 
 use super::Attribute;
@@ -89,6 +90,17 @@ pub(super) fn unresolved_routine(name: &str) -> SparkError {
     )
     .with("routineName", format!("`{name}`"))
     .with("searchPath", PATH)
+}
+
+pub(super) fn no_order(key: &Typed) -> SparkError {
+    let (key, data_type) = (in_quotes(&key.name), quoted_sql_name(&key.data_type));
+    let message = format!(
+        "Cannot resolve {key} due to data type mismatch: The `sortorder` does not support ordering on type {data_type}."
+    );
+    SparkError::analysis("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", "42K09", message)
+        .with("sqlExpr", &key)
+        .with("functionName", "`sortorder`")
+        .with("dataType", data_type)
 }
 
 pub(super) fn filter_not_boolean(condition: &str, data_type: &DataType) -> SparkError {

@@ -200,7 +200,8 @@ impl<'a> Resolver<'a> {
         }
         let mut aliases = self.lateral.iter().filter(|item| same_name(item.column_name(), &parts[0]));
         if let (Some(item), None) = (aliases.next(), aliases.next()) {
-            let base = Resolved::named(item.typed.clone().named(&parts[0]), &parts[0]);
+            let name = format!("lateralAliasReference({})", parts[0]);
+            let base = Resolved::named(item.typed.clone().named(name), &parts[0]);
             return self.fields_of(base, &parts[1..]);
         }
         match niladic(&parts) {

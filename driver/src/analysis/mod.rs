@@ -24,6 +24,7 @@ mod node;
 pub mod nodes;
 mod project;
 mod relations;
+mod session;
 mod sources;
 mod stack;
 mod streaming_check;
@@ -44,6 +45,7 @@ pub use aggregates::aggregate_of;
 pub use attribute::Attribute;
 pub use batch::{collect, prepare_batch, spark_schema};
 pub use explain::explain_text;
+pub(crate) use session::session;
 pub use sources::kafka_fields;
 pub use streaming_check::{OutputMode, check_streaming};
 

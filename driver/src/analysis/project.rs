@@ -116,7 +116,9 @@ impl Session<'_> {
         let sizes = (window.size_us, window.slide_us, window.start_us);
         let node = TimeWindow::try_new(plan, time, sizes, pending.column.clone()).map_err(errors::internal)?;
         let data_type = datafusion::arrow::datatypes::DataType::Struct(pending.fields.clone());
-        let mut attribute = Attribute::new(&window.name, pending.column.clone(), data_type, false);
+        // As Spark: a row has its one tumbling window, while sliding ones come out of an expand.
+        let nullable = window.slide_us != window.size_us;
+        let mut attribute = Attribute::new(&window.name, pending.column.clone(), data_type, nullable);
         attribute.watermark_us = watermark_of(&window.time.expr, scope);
         Ok((extension(node), attribute))
     }

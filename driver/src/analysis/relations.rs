@@ -9,7 +9,7 @@ use datafusion::scalar::ScalarValue;
 
 use pyrite_engine::cast::{Cast, CastMode};
 use pyrite_engine::error::SparkError;
-use pyrite_engine::functions::common_type;
+use pyrite_engine::functions::{common_type, is_orderable};
 use pyrite_engine::types::Zone;
 
 use super::aggregate::AggregateOutput;
@@ -23,7 +23,7 @@ use super::{Session, errors};
 use crate::sql::{self, IntervalValue};
 
 /// The deepest nesting of relations, views included; deeper ones are refused instead of overflowing the stack.
-const DEPTH_MAX: usize = 300;
+const DEPTH_MAX: usize = 1_024;
 /// A month in a watermark's delay, as Spark: 31 days.
 const MONTH_US: i64 = 31 * 24 * 60 * 60 * 1_000_000;
 
@@ -130,6 +130,9 @@ impl Session<'_> {
         let (node, resolved) = self.resolve_over(input, &expressions)?;
         let mut sort = Vec::with_capacity(keys.len());
         for (key, resolved) in keys.iter().zip(resolved) {
+            if !is_orderable(&resolved.typed.data_type) {
+                return Err(errors::no_order(&resolved.typed));
+            }
             let expr = match &resolved.typed.literal {
                 Some(ScalarValue::Int32(Some(position))) => ordinal(*position, &node.output)?,
                 _ => resolved.typed.expr,

@@ -1,12 +1,13 @@
 //! The driver's use of the checkpoint store: performs the machine's requests, tidies old logs up, opens the location.
 
+mod collect;
+mod collector;
 mod perform;
-mod purge;
 
 use pyrite_common::store::{CheckpointStore, StoreError};
 
+pub use collector::{CollectError, Collector};
 pub use perform::perform;
-pub use purge::purge;
 
 /// A query's checkpoint.
 pub struct Location {

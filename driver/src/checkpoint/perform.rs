@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyrite_common::checkpoint::names;
+use pyrite_common::checkpoint::{TermFile, names};
 use pyrite_common::error::{Kind, chain};
 use pyrite_common::store::{CheckpointStore, Created, StoreError};
 
@@ -29,6 +29,7 @@ pub async fn perform(store: &CheckpointStore, request: StoreRequest) -> StoreRep
         }
         StoreRequest::Read { name } => retried(|| read(store, name)).await,
         StoreRequest::Survey => retried(|| survey(store)).await,
+        StoreRequest::TermAbove(term) => retried(|| term_above(store, term)).await,
     }
 }
 
@@ -48,7 +49,7 @@ async fn retried<F: Future<Output = Result<StoreReply, StoreError>>>(work: impl 
 }
 
 async fn read(store: &CheckpointStore, name: LogName) -> Result<StoreReply, StoreError> {
-    match store.get(&name.path()).await {
+    match store.get_durable(&name.path()).await {
         Ok(bytes) => Ok(match Body::parse(name, &bytes) {
             Ok(body) => StoreReply::Value(Some(Box::new(body))),
             Err(error) => StoreReply::Corrupt(error.to_string()),
@@ -68,9 +69,19 @@ async fn survey(store: &CheckpointStore) -> Result<StoreReply, StoreError> {
     })
 }
 
+async fn term_above(store: &CheckpointStore, term: u64) -> Result<StoreReply, StoreError> {
+    let highest = names::highest(names::TERMS, &store.list(names::TERMS).await?).filter(|highest| *highest > term);
+    let Some(highest) = highest else { return Ok(StoreReply::TermAbove(None)) };
+    let bytes = store.get(&names::term(highest)).await?;
+    Ok(match TermFile::parse(highest, &bytes) {
+        Ok(claim) => StoreReply::TermAbove(Some((highest, Box::new(claim)))),
+        Err(error) => StoreReply::Corrupt(error.to_string()),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use pyrite_common::checkpoint::{MetadataFile, TermFile};
+    use pyrite_common::checkpoint::MetadataFile;
 
     use super::*;
 
@@ -86,7 +97,10 @@ mod tests {
         assert_eq!(read, StoreReply::Value(Some(Box::new(metadata))));
         assert_eq!(perform(&store, StoreRequest::Read { name: LogName::Commit(0) }).await, StoreReply::Value(None));
         let term = TermFile { driver: "d".into(), nonce: "n".into(), host: "h".into(), app: "a".into(), time_ms: 1 };
-        perform(&store, StoreRequest::Create { name: LogName::Term(3), body: Body::Term(term) }).await;
+        perform(&store, StoreRequest::Create { name: LogName::Term(3), body: Body::Term(term.clone()) }).await;
+        let above = perform(&store, StoreRequest::TermAbove(1)).await;
+        assert_eq!(above, StoreReply::TermAbove(Some((3, Box::new(term)))));
+        assert_eq!(perform(&store, StoreRequest::TermAbove(3)).await, StoreReply::TermAbove(None));
         let surveyed = perform(&store, StoreRequest::Survey).await;
         assert_eq!(surveyed, StoreReply::Surveyed { term: 3, offsets: None, commit: None });
         std::fs::create_dir(folder.path().join("offsets")).unwrap();

@@ -10,7 +10,7 @@ use pyrite_common::checkpoint::AttemptId;
 use pyrite_common::lifecycle;
 use pyrite_proto::executor::executor_message::Message;
 use pyrite_proto::executor::{DriverMessage, ExecutorMessage, Shutdown, Welcome, driver_message};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::wire::{self, Addressed};
 use crate::protocol::{Event, ExecutorInfo, ExecutorKey};
@@ -19,6 +19,10 @@ use crate::protocol::{Event, ExecutorInfo, ExecutorKey};
 const OUTGOING_MAX: usize = 1_024;
 /// Messages from all executors that wait for one query; beyond, the executors' streams are held back.
 const MAILBOX_MAX: usize = 4_096;
+/// Bytes of rows among them: rows go on to a file when they are many, and their senders wait for it.
+const ROWS_WAITING_MAX: usize = 32 << 20;
+/// What a permit for them stands for.
+const ROOM_UNIT: usize = 1 << 10;
 /// An attached stream that does not say hello by then is dropped.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a beat for so long an executor counts as stuck: a stopped process breaks no stream.
@@ -38,6 +42,8 @@ pub struct OutputRows {
     pub attempt: AttemptId,
     pub shard: u32,
     pub ipc: Bytes,
+    /// Their place in the mailbox, until they are kept elsewhere.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
 /// An executor as pages and tools show it.
@@ -81,6 +87,18 @@ struct Mailbox {
     generation: u64,
     run_id: String,
     sender: mpsc::Sender<ExecutorEvent>,
+    room: Arc<Semaphore>,
+}
+
+impl Mailbox {
+    /// Waits for room and leaves the event there, unless the query has ended.
+    async fn put(sender: mpsc::Sender<ExecutorEvent>, room: Arc<Semaphore>, mut event: ExecutorEvent) {
+        if let ExecutorEvent::Rows(rows) = &mut event {
+            let permits = rows.ipc.len().min(ROWS_WAITING_MAX).div_ceil(ROOM_UNIT);
+            rows.room = room.acquire_many_owned(u32::try_from(permits).unwrap_or(u32::MAX)).await.ok();
+        }
+        let _ = sender.send(event).await;
+    }
 }
 
 struct Attached {
@@ -158,7 +176,8 @@ impl Executors {
         }
         tables.generations += 1;
         let generation = tables.generations;
-        tables.queries.insert(query_id.to_string(), Mailbox { generation, run_id: run_id.to_string(), sender });
+        let room = Arc::new(Semaphore::new(ROWS_WAITING_MAX / ROOM_UNIT));
+        tables.queries.insert(query_id.to_string(), Mailbox { generation, run_id: run_id.to_string(), sender, room });
         Subscription { shared: self.shared.clone(), query_id: query_id.to_string(), generation, events }
     }
 
@@ -233,18 +252,18 @@ impl Executors {
                 continue;
             }
             let Some(addressed) = wire::event(key, received) else { continue };
-            if let Some(mailbox) = self.mailbox(&addressed) {
-                let _ = mailbox.send(addressed.event).await;
+            if let Some((sender, room)) = self.mailbox(&addressed) {
+                Mailbox::put(sender, room, addressed.event).await;
             }
         }
     }
 
     /// Where a message belongs; nowhere when it is for another run than the newest.
-    fn mailbox(&self, addressed: &Addressed) -> Option<mpsc::Sender<ExecutorEvent>> {
+    fn mailbox(&self, addressed: &Addressed) -> Option<(mpsc::Sender<ExecutorEvent>, Arc<Semaphore>)> {
         let tables = self.shared.tables.lock();
         let mailbox = tables.queries.get(&addressed.query_id)?;
         let is_for_it = addressed.run_id.as_ref().is_none_or(|run_id| *run_id == mailbox.run_id);
-        is_for_it.then(|| mailbox.sender.clone())
+        is_for_it.then(|| (mailbox.sender.clone(), mailbox.room.clone()))
     }
 }
 
@@ -260,7 +279,7 @@ fn message(message: driver_message::Message) -> DriverMessage {
 
 #[cfg(test)]
 mod tests {
-    use pyrite_proto::executor::{Hello, Published, QueryReady};
+    use pyrite_proto::executor::{Hello, Published, QueryReady, Rows};
 
     use super::*;
 
@@ -327,6 +346,27 @@ mod tests {
         assert_eq!(fault.message, "new");
         drop(new);
         assert!(executors.shared.tables.lock().queries.is_empty());
+    }
+
+    #[tokio::test]
+    async fn rows_wait_at_their_sender_while_the_mailbox_holds_many() {
+        let executors = Executors::new("app", "driver");
+        let mut query = executors.subscribe("q", "run");
+        let (to_driver, _from_driver) = executors.attach_in_process();
+        to_driver.send(hello("app")).await.unwrap();
+        for shard in 0..2 {
+            let ipc = Bytes::from(vec![0; ROWS_WAITING_MAX]);
+            let rows = Rows { query_id: "q".into(), shard, ipc, ..Rows::default() };
+            to_driver.send(say(Message::Rows(rows))).await.unwrap();
+        }
+        query.events.recv().await;
+        let Some(ExecutorEvent::Rows(first)) = query.events.recv().await else { panic!("rows") };
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(query.events.try_recv().is_err(), "the second waits until the first is kept elsewhere");
+        drop(first);
+        assert!(matches!(query.events.recv().await, Some(ExecutorEvent::Rows(OutputRows { shard: 1, .. }))));
     }
 
     #[tokio::test]

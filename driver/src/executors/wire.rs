@@ -45,7 +45,7 @@ pub(super) fn event(from: &ExecutorKey, message: FromExecutor) -> Option<Address
         }
         FromExecutor::Rows(rows) => {
             let attempt = attempt(rows.attempt);
-            let rows_of = OutputRows { batch: rows.batch, attempt, shard: rows.shard, ipc: rows.ipc };
+            let rows_of = OutputRows { batch: rows.batch, attempt, shard: rows.shard, ipc: rows.ipc, room: None };
             return Some(Addressed { query_id: rows.query_id, run_id: None, event: ExecutorEvent::Rows(rows_of) });
         }
         FromExecutor::Prepared(prepared) => {

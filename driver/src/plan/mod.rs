@@ -294,4 +294,6 @@ fn identity(schema: &Schema) -> IndexMap<String, Expr> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

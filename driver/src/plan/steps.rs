@@ -6,9 +6,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::utils::conjunction;
 use indexmap::IndexMap;
 use pyrite_engine::codec::{encode_expr, physical_expr};
+use pyrite_engine::functions::kernels::raises;
 use pyrite_engine::plan::window_fields;
 use pyrite_proto::plan as wire;
 use wire::step::Step;
@@ -61,7 +61,7 @@ impl StepWriter {
             kept.extend(hoisted.into_iter().map(|document| (document.name, document.call)));
             self.project(&kept)?;
         }
-        if let Some(predicate) = conjunction(filters) {
+        for predicate in in_turn(filters) {
             let predicate = self.encode(&predicate)?.0;
             self.push(Step::Filter(wire::Filter { predicate: predicate.into() }));
         }
@@ -149,4 +149,17 @@ impl StepWriter {
     fn push(&mut self, step: Step) {
         self.steps.push(wire::Step { step: Some(step) });
     }
+}
+
+/// Filters as few predicates, one after another: what can fail sees only the rows that the filters before it let through.
+fn in_turn(filters: Vec<Expr>) -> Vec<Expr> {
+    let mut predicates: Vec<Expr> = Vec::new();
+    for filter in filters {
+        match predicates.pop() {
+            Some(before) if !raises(&filter) => predicates.push(before.and(filter)),
+            Some(before) => predicates.extend([before, filter]),
+            None => predicates.push(filter),
+        }
+    }
+    predicates
 }

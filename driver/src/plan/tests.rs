@@ -1,6 +1,7 @@
 //! From a relation to rows without a cluster: analyzer, planner, and the engine's tasks over a map as state.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
@@ -8,6 +9,7 @@ use datafusion::arrow::datatypes::Int64Type;
 use pyrite_engine::clock::BatchClock;
 use pyrite_engine::functions::ExprSettings;
 use pyrite_engine::plan::{CompiledQuery, OutputMode, Sink};
+use pyrite_engine::state::BUCKETS;
 use pyrite_engine::task::{DueIndex, OperatorTimes, ShardMap, ShardOutput, ShardTask, SourceTask};
 use pyrite_proto::plan::step::Step;
 
@@ -15,11 +17,11 @@ use super::{PlannedQuery, plan_query};
 use crate::analysis::unresolved::{Read, Relation, RelationNode, UnresolvedExpr};
 use crate::analysis::{Analyzer, EmptyCatalog};
 
-fn relation(node: RelationNode) -> Box<Relation> {
+pub(super) fn relation(node: RelationNode) -> Box<Relation> {
     Box::new(Relation { plan_id: None, node })
 }
 
-fn kafka() -> Box<Relation> {
+pub(super) fn kafka() -> Box<Relation> {
     relation(RelationNode::Read(Read {
         format: "kafka".to_owned(),
         schema: None,
@@ -32,12 +34,12 @@ fn kafka() -> Box<Relation> {
     }))
 }
 
-fn select(input: Box<Relation>, texts: &[&str]) -> Box<Relation> {
+pub(super) fn select(input: Box<Relation>, texts: &[&str]) -> Box<Relation> {
     let expressions = texts.iter().map(|text| UnresolvedExpr::Sql((*text).to_owned())).collect();
     relation(RelationNode::Project { input: Some(input), expressions })
 }
 
-fn filter(input: Box<Relation>, text: &str) -> Box<Relation> {
+pub(super) fn filter(input: Box<Relation>, text: &str) -> Box<Relation> {
     relation(RelationNode::Filter { input, condition: UnresolvedExpr::Sql(text.to_owned()) })
 }
 
@@ -59,35 +61,54 @@ fn crash_monitor() -> Box<Relation> {
     filter(counted, "crash_count > 2")
 }
 
-fn plan(relation: &Relation, mode: OutputMode) -> PlannedQuery {
+pub(super) fn plan(relation: &Relation, mode: OutputMode) -> PlannedQuery {
     let settings = ExprSettings::default();
     let analyzed = Analyzer::new(&settings, &EmptyCatalog).analyze(relation).expect("resolves");
     plan_query(&analyzed, mode, Sink::Driver).expect("plans")
 }
 
 /// One shard with state in a map, driven batch by batch.
-struct Harness {
+pub(super) struct Harness {
     query: Arc<CompiledQuery>,
+    map: Arc<ShardMap>,
+    /// Which of the map's shards.
+    number: u32,
+    buckets: RangeInclusive<u16>,
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     dues: DueIndex,
 }
 
 impl Harness {
     fn new(planned: &PlannedQuery) -> Self {
-        let query = CompiledQuery::decode(&planned.plan, &BatchClock::default()).expect("decodes");
-        Harness { query, state: BTreeMap::new(), dues: DueIndex::default() }
+        Harness::shards(planned, &[0]).remove(0)
     }
 
-    fn batch(&mut self, records: &[&str], late_us: i64, evict_us: i64) -> ShardOutput {
-        let mut source = SourceTask::new(Arc::clone(&self.query), 0, Arc::new(ShardMap::new(vec![0])));
-        let values: ArrayRef = Arc::new(BinaryArray::from_iter_values(records.iter().map(|record| record.as_bytes())));
-        let scan = Arc::clone(&self.query.sources()[0].scan_schema);
-        source.push(0, RecordBatch::try_new(scan, vec![values]).expect("only `value` is scanned")).expect("runs");
-        let mut shard = ShardTask::new(Arc::clone(&self.query), 0..=1023);
-        for (_, frame) in source.take_frames().expect("combines") {
-            shard.push(frame).expect("merges");
+    /// The shards of a query by their first buckets. All are fed the same records; each keeps what is its own.
+    pub(super) fn shards(planned: &PlannedQuery, first_buckets: &[u16]) -> Vec<Self> {
+        let query = CompiledQuery::decode(&planned.plan, &BatchClock::default()).expect("decodes");
+        let map = Arc::new(ShardMap::new(first_buckets.to_vec()));
+        let ends = first_buckets.iter().skip(1).copied().chain([BUCKETS]);
+        let shard = |(number, (first, end)): (usize, (&u16, u16))| Harness {
+            query: Arc::clone(&query),
+            map: Arc::clone(&map),
+            number: number as u32,
+            buckets: *first..=end - 1,
+            state: BTreeMap::new(),
+            dues: DueIndex::default(),
+        };
+        first_buckets.iter().zip(ends).enumerate().map(shard).collect()
+    }
+
+    pub(super) fn batch(&mut self, records: &[&str], late_us: i64, evict_us: i64) -> ShardOutput {
+        let mut source = SourceTask::new(Arc::clone(&self.query), 0, Arc::clone(&self.map));
+        source.push(0, scanned(&self.query, records)).expect("runs");
+        let mut shard = ShardTask::new(Arc::clone(&self.query), self.buckets.clone());
+        for (number, frame) in source.take_frames().expect("combines") {
+            if number == self.number {
+                shard.push(frame).expect("merges");
+            }
         }
-        let output = shard.finish(&self.state, &self.dues, OperatorTimes { late_us, evict_us }).expect("finishes");
+        let output = shard.collect(&self.state, &self.dues, OperatorTimes { late_us, evict_us }).expect("finishes");
         for (key, value) in &output.writes {
             match value {
                 Some(value) => self.state.insert(key.clone(), value.clone()),
@@ -97,6 +118,13 @@ impl Harness {
         self.dues.apply(&output.dues);
         output
     }
+}
+
+/// Records as the source's scan gives them, of which only the values are read.
+pub(super) fn scanned(query: &CompiledQuery, records: &[&str]) -> RecordBatch {
+    let values: ArrayRef = Arc::new(BinaryArray::from_iter_values(records.iter().map(|record| record.as_bytes())));
+    let scan = Arc::clone(&query.sources()[0].scan_schema);
+    RecordBatch::try_new(scan, vec![values]).expect("only `value` is scanned")
 }
 
 fn crash(second: u32, user: &str) -> String {

@@ -6,6 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::protocol::{BatchReport, EventTimes, OperatorCounts};
 
+mod uploads;
+
+pub use uploads::Uploads;
+
 /// What does not change from batch to batch.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -23,8 +27,14 @@ pub fn timestamp(us: i64) -> String {
 }
 
 /// The progress of a committed batch. `previous_us`: when the trigger before it began. `sink_rows`: what the driver's
-/// sink was given, where it differs from what the executors emitted.
-pub fn progress(identity: &Identity, report: &BatchReport, previous_us: Option<i64>, sink_rows: Option<u64>) -> Value {
+/// sink was given, where it differs from what the executors emitted. `uploads` has heard of the batch.
+pub fn progress(
+    identity: &Identity,
+    report: &BatchReport,
+    uploads: &Uploads,
+    previous_us: Option<i64>,
+    sink_rows: Option<u64>,
+) -> Value {
     let rates = Rates {
         input_seconds: previous_us.map(|previous| (report.started_us - previous) as f64 / 1e6),
         processing_seconds: report.durations.trigger_execution_us as f64 / 1e6,
@@ -43,7 +53,7 @@ pub fn progress(identity: &Identity, report: &BatchReport, previous_us: Option<i
     if !times.is_empty() {
         progress.insert("eventTime".into(), times.into());
     }
-    let operators: Vec<Value> = report.operators.iter().map(|counts| operator(counts, report.shards)).collect();
+    let operators: Vec<Value> = report.operators.iter().map(|counts| operator(counts, report.shards, uploads)).collect();
     progress.insert("stateOperators".into(), operators.into());
     let sources: Vec<Value> =
         (0..).zip(&identity.sources).map(|(index, name)| source(index, name, report, &rates)).collect();
@@ -110,8 +120,10 @@ fn event_time(report: &BatchReport) -> Map<String, Value> {
     object
 }
 
-fn operator(counts: &OperatorCounts, shards: usize) -> Value {
+fn operator(counts: &OperatorCounts, shards: usize, uploads: &Uploads) -> Value {
     let micros = |us: u64| us / 1000;
+    let mut custom = counts.custom.clone();
+    custom.extend(uploads.metrics(counts.operator, shards));
     json!({
         "operatorName": "stateStoreSave",
         "numRowsTotal": counts.rows_total,
@@ -124,7 +136,7 @@ fn operator(counts: &OperatorCounts, shards: usize) -> Value {
         "numRowsDroppedByWatermark": counts.rows_dropped,
         "numShufflePartitions": shards,
         "numStateStoreInstances": counts.instances,
-        "customMetrics": counts.custom,
+        "customMetrics": custom,
     })
 }
 
@@ -137,25 +149,32 @@ fn source(index: usize, description: &str, report: &BatchReport, rates: &Rates) 
     object.insert("startOffset".into(), start.into());
     object.insert("endOffset".into(), offsets(&report.ends).into());
     object.insert("latestOffset".into(), offsets(&report.latest).into());
-    rates.insert(&mut object, report.rows_of(u32::try_from(index).unwrap_or(u32::MAX)));
-    if let (Some(ends), Some(latest)) = (report.ends.get(index), report.latest.get(index))
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    rates.insert(&mut object, report.rows_of(index));
+    if let (Some(ends), Some(latest)) = (report.ends.get(index as usize), report.latest.get(index as usize))
         && !latest.is_empty()
     {
-        object.insert("metrics".into(), lag(ends, latest));
+        object.insert("metrics".into(), lag(ends, latest, report.record_bytes(index)));
     }
     object.into()
 }
 
-/// How far the batch's ends are behind the latest offsets, as Spark's source metrics: texts.
-fn lag(ends: &Offsets, latest: &Offsets) -> Value {
+/// How far the batch's ends are behind the latest offsets, as Spark's source metrics: texts. The bytes are an estimate
+/// from the batch's own records, and left out when there is none to go by.
+fn lag(ends: &Offsets, latest: &Offsets, record_bytes: Option<f64>) -> Value {
     let behind: Vec<i64> =
         latest.iter().map(|(partition, latest)| latest - ends.get(partition).unwrap_or(latest)).collect();
-    let average = behind.iter().sum::<i64>() as f64 / behind.len() as f64;
-    json!({
-        "avgOffsetsBehindLatest": format!("{average:?}"),
+    let total = behind.iter().sum::<i64>();
+    let mut metrics = json!({
+        "avgOffsetsBehindLatest": format!("{:?}", total as f64 / behind.len() as f64),
         "maxOffsetsBehindLatest": behind.iter().max().unwrap_or(&0).to_string(),
         "minOffsetsBehindLatest": behind.iter().min().unwrap_or(&0).to_string(),
-    })
+    });
+    let bytes = if total == 0 { Some(0.0) } else { record_bytes };
+    if let Some(bytes) = bytes {
+        metrics["estimatedTotalBytesBehindLatest"] = format!("{:?}", bytes * total as f64).into();
+    }
+    metrics
 }
 
 #[cfg(test)]
@@ -165,7 +184,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Durations, SourceCounts};
 
-    fn report() -> BatchReport {
+    pub(super) fn report() -> BatchReport {
         let offsets = |text: &str| vec![Offsets::parse(text).unwrap()];
         BatchReport {
             batch: 4,
@@ -182,7 +201,7 @@ mod tests {
                 EventTimes { node: 0, source: 0, topic: "logs".into(), partition: 0, max_us: 4_000_000, min_us: 2_000_000, sum_offset_us: 2_000_000.0, count: 2 },
                 EventTimes { node: 0, source: 0, topic: "logs".into(), partition: 1, max_us: 8_000_000, min_us: 6_000_000, sum_offset_us: 2_000_000.0, count: 2 },
             ],
-            sources: vec![SourceCounts { source: 0, topic: "logs".into(), partition: 0, rows: 100, bytes: 1 }],
+            sources: vec![SourceCounts { source: 0, topic: "logs".into(), partition: 0, rows: 100, bytes: 1_200 }],
             operators: vec![OperatorCounts { rows_total: 7, instances: 2, ..OperatorCounts::default() }],
             shards: 2,
             output_rows: 3,
@@ -199,7 +218,7 @@ mod tests {
 
     #[test]
     fn fields_and_their_order_are_sparks() {
-        let progress = progress(&identity(), &report(), Some(1_700_000_000_000_000), None);
+        let progress = progress(&identity(), &report(), &Uploads::default(), Some(1_700_000_000_000_000), None);
         let keys: Vec<&String> = progress.as_object().unwrap().keys().collect();
         let expected = [
             "id", "runId", "name", "timestamp", "batchId", "batchDuration", "numInputRows", "inputRowsPerSecond",
@@ -212,13 +231,28 @@ mod tests {
         assert_eq!(progress["eventTime"]["watermark"], "1970-01-01T00:00:00.000Z");
         assert_eq!(progress["sources"][0]["metrics"]["maxOffsetsBehindLatest"], "5");
         assert_eq!(progress["sources"][0]["metrics"]["avgOffsetsBehindLatest"], "2.5");
+        // 100 records of 1,200 bytes were read, 5 are left.
+        assert_eq!(progress["sources"][0]["metrics"]["estimatedTotalBytesBehindLatest"], "60.0");
         assert_eq!(progress["stateOperators"][0]["numShufflePartitions"], 2);
+        let custom = json!({"SnapshotLastUploaded.partition_0_default": -1, "SnapshotLastUploaded.partition_1_default": -1});
+        assert_eq!(progress["stateOperators"][0]["customMetrics"], custom);
+    }
+
+    #[test]
+    fn bytes_behind_are_told_where_they_can_be_known() {
+        let with = |latest: &str, sources: Vec<SourceCounts>| {
+            let report = BatchReport { latest: vec![Offsets::parse(latest).unwrap()], sources, ..report() };
+            let progress = progress(&identity(), &report, &Uploads::default(), None, None);
+            progress["sources"][0]["metrics"].get("estimatedTotalBytesBehindLatest").cloned()
+        };
+        assert_eq!(with(r#"{"logs":{"0":115,"1":20}}"#, vec![]), None);
+        assert_eq!(with(r#"{"logs":{"0":110,"1":20}}"#, vec![]), Some("0.0".into()));
     }
 
     #[test]
     fn a_first_batch_has_no_start_and_no_rate_that_is_no_number() {
         let report = BatchReport { batch: 0, durations: Durations::default(), sources: vec![], ..report() };
-        let progress = progress(&identity(), &report, None, Some(9));
+        let progress = progress(&identity(), &report, &Uploads::default(), None, Some(9));
         assert!(progress["sources"][0]["startOffset"].is_null());
         assert_eq!(progress["inputRowsPerSecond"].as_f64(), Some(0.0));
         assert!(progress.get("processedRowsPerSecond").is_none());

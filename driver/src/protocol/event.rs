@@ -28,6 +28,8 @@ pub enum Event {
     Published { from: ExecutorKey, batch: u64, attempt: AttemptId },
     SinkDone { batch: u64, attempt: AttemptId },
     SinkFailed { batch: u64, attempt: AttemptId, fault: Fault },
+    /// Rows for the driver's sink could not be kept until their publication; another attempt may bring them.
+    RowsLost { batch: u64, attempt: AttemptId, problem: String },
     /// A time asked for by [`Action::Wake`] may have come.
     Wake,
     Stop,
@@ -44,8 +46,9 @@ pub struct Availability {
 /// One source's newest offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceLatest {
+    /// The end of every partition there is; the query goes on without those that are not there.
     pub latest: Offsets,
-    /// Where partitions that the query did not know begin.
+    /// Where partitions begin that the query did not know, and those that end before its position: they were made anew.
     pub new_partitions: BTreeMap<TopicPartition, i64>,
 }
 

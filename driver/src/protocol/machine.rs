@@ -36,6 +36,8 @@ pub struct QueryMachine {
     pub(super) target: Option<Availability>,
     /// When the trigger next fires.
     pub(super) due_us: i64,
+    /// When an idle query looks for a higher term again.
+    pub(super) look_us: i64,
     pub(super) rate: RateMeter,
     /// When the last batch with data began.
     pub(super) last_data_us: Option<i64>,
@@ -88,6 +90,7 @@ impl QueryMachine {
             poll: Poll::default(),
             target: None,
             due_us: i64::MIN,
+            look_us: i64::MIN,
             rate: RateMeter::default(),
             last_data_us: None,
             batches_run: 0,
@@ -104,6 +107,9 @@ impl QueryMachine {
         match event {
             _ if before == Phase::Stopped => {}
             Event::Store { request, .. } if request != self.request => {}
+            Event::Store { reply: StoreReply::TermAbove(Some((term, claim))), .. } => {
+                self.state = self.superseded(&format!("{} on {}", claim.app, claim.host), term);
+            }
             Event::Stop => self.stop(),
             Event::ExecutorJoined(info) => self.joined(info),
             Event::ExecutorLost { executor, .. } => self.lost(&executor),

@@ -24,7 +24,7 @@ impl QueryMachine {
     ) -> State {
         let author = Author { term: self.term, nonce: self.nonce(), now_us };
         let file = new_plan(&self.spec, &self.position, &starts, ends, catch_up, author);
-        self.ask(StoreRequest::Read { name: LogName::Term(self.term + 1) });
+        self.ask(StoreRequest::TermAbove(self.term));
         State::Plan(Plan { file, latest, step: PlanStep::CheckTerm, times, since_us })
     }
 
@@ -41,19 +41,13 @@ impl QueryMachine {
         };
         match &mut plan.step {
             PlanStep::CheckTerm => match reply {
-                StoreReply::Value(None) => {
+                StoreReply::TermAbove(None) => {
                     let body = Body::Offsets(plan.file.clone());
                     let (write, ask) = Write::start(LogName::Offsets(self.next_batch), body);
                     self.ask(ask);
                     plan.step = PlanStep::Create(write);
                     State::Plan(plan)
                 }
-                StoreReply::Value(Some(body)) => match *body {
-                    Body::Term(term) => {
-                        self.superseded(&format!("{} on {}", term.app, term.host), self.term + 1)
-                    }
-                    _ => unreachable!("the name decides what a body is"),
-                },
                 reply => self.unexpected(reply),
             },
             PlanStep::Create(write) => match write.on_reply(now_us, reply) {

@@ -54,6 +54,9 @@ impl QueryMachine {
                 self.published(now_us, publish.batch, publish.attempt, publish.prepared)
             }
             Event::SinkFailed { batch, attempt, fault } if is_ours(batch, attempt, &publish) => self.fail(fault),
+            Event::RowsLost { batch, attempt, .. } if is_ours(batch, attempt, &publish) => {
+                if self.stopping { self.finish() } else { self.rows_lost(now_us, publish.batch) }
+            }
             Event::Published { from, batch, attempt } if is_ours(batch, attempt, &publish) => {
                 publish.waiting.remove(&from);
                 if publish.waiting.is_empty() {

@@ -1,5 +1,7 @@
 //! RECOVER: the last commit is the base; a plan beyond it runs exactly as pinned.
 
+use std::collections::BTreeSet;
+
 use pyrite_common::checkpoint::{CommitFile, Offsets, OffsetsFile};
 
 use super::event::{Action, Event, Fault};
@@ -11,6 +13,9 @@ use super::state::{Recover, State};
 use super::store::{Body, LogName, StoreReply, StoreRequest};
 use super::watermark::{Watermarks, behind};
 use super::write::{Progress, Write};
+
+/// What to do about a checkpoint that is not this query's.
+const ANOTHER_QUERYS: &str = "use another `checkpointLocation`, or start the query that it was made by";
 
 impl QueryMachine {
     pub(super) fn on_recover(&mut self, now_us: i64, recover: Recover, event: Event) -> State {
@@ -31,6 +36,11 @@ impl QueryMachine {
 
     fn recover_reply(&mut self, now_us: i64, recover: Recover, reply: StoreReply) -> State {
         match (recover, reply) {
+            // Ours is a number that was claimed before and collected: a driver that slept between looking and claiming.
+            (Recover::Survey, StoreReply::Surveyed { term, .. }) if term > self.term => {
+                self.ask(StoreRequest::TermAbove(self.term));
+                State::Recover(Recover::Survey)
+            }
             (Recover::Survey, StoreReply::Surveyed { offsets, commit, .. }) => self.surveyed(now_us, offsets, commit),
             (Recover::ReadCommit { batch, offsets }, StoreReply::Value(Some(body))) => {
                 let Body::Commit(commit) = *body else { unreachable!("the name decides what a body is") };
@@ -153,21 +163,43 @@ impl QueryMachine {
         let sources = self.spec.limits.len();
         if file.ends.len() != sources {
             let message = format!(
-                "the checkpoint's batch {batch} has {} source(s) and this query has {sources}: it is another query's checkpoint",
+                "the checkpoint's batch {batch} has {} source(s) and this query has {sources}: it is another query's \
+                 checkpoint; {ANOTHER_QUERYS}",
                 file.ends.len()
             );
             return Some(Fault::new(message));
+        }
+        if let Some(fault) = self.refuse_topics(batch, file) {
+            return Some(fault);
         }
         let extra = file.pyrite.as_ref()?;
         if extra.plan_hash != self.spec.plan_hash {
             let message = format!(
                 "the checkpoint belongs to a query with other stateful operators (its state is `{}`, this query's `{}`): \
-                 use another `checkpointLocation`, or start the query that it was made by",
+                 {ANOTHER_QUERYS}",
                 extra.plan_hash, self.spec.plan_hash
             );
             return Some(Fault::new(message));
         }
         shards::problem(&extra.shards).map(|problem| Fault::new(format!("offsets/{batch}: {problem}")))
+    }
+
+    /// A source that shares no topic with the checkpoint's was never in it. One that lost some of its topics may be the
+    /// same query, changed: whether it may go on without their records is for `failOnDataLoss`.
+    fn refuse_topics(&self, batch: u64, file: &OffsetsFile) -> Option<Fault> {
+        for (end, reads) in file.ends.iter().zip(&self.spec.reads) {
+            let topics: BTreeSet<&str> = end.iter().flat_map(|end| end.0.keys()).map(|one| one.topic.as_str()).collect();
+            if !topics.is_empty() && !topics.iter().any(|topic| reads.has_topic(topic)) {
+                let topics = topics.into_iter().collect::<Vec<_>>().join("`, `");
+                let message = format!(
+                    "the checkpoint's batch {batch} reads topic `{topics}` and this query reads {}: it is another query's \
+                     checkpoint; {ANOTHER_QUERYS}",
+                    reads.description()
+                );
+                return Some(Fault::new(message));
+            }
+        }
+        None
     }
 
     fn refuse_sparks_state(&self, commit: &CommitFile) -> Option<Fault> {

@@ -65,6 +65,13 @@ impl BatchReport {
         self.sources.iter().filter(|counts| counts.source == source).map(|counts| counts.rows).sum()
     }
 
+    /// How large one record of a source was, on average; unknown when none was read.
+    pub fn record_bytes(&self, source: u32) -> Option<f64> {
+        let bytes: u64 = self.sources.iter().filter(|counts| counts.source == source).map(|counts| counts.bytes).sum();
+        let rows = self.rows_of(source);
+        (rows > 0 && bytes > 0).then(|| bytes as f64 / rows as f64)
+    }
+
     /// Rows read from all sources.
     pub fn input_rows(&self) -> u64 {
         self.sources.iter().map(|counts| counts.rows).sum()

@@ -128,8 +128,18 @@ impl QueryMachine {
                     State::Run(run)
                 }
             }
+            Event::RowsLost { batch, attempt: of, .. } => {
+                let current = matches!(&run.try_, Try::Running { attempt, .. } if *attempt == of);
+                if current && batch == run.batch.number { self.rows_lost(now_us, run.batch) } else { State::Run(run) }
+            }
             _ => State::Run(run),
         }
+    }
+
+    /// As when something was out of reach: again later.
+    pub(super) fn rows_lost(&mut self, now_us: i64, batch: Box<Batch>) -> State {
+        self.give_up_try();
+        self.back_off(now_us, batch)
     }
 
     pub(super) fn joined_in_run(&mut self, run: Run) -> State {
@@ -175,13 +185,18 @@ impl QueryMachine {
                 if let Some(peer) = failure.unreachable {
                     self.reported_unreachable(&mut batch, from, &peer);
                 }
-                batch.unavailable_tries += 1;
-                let doublings = (batch.unavailable_tries - 1).min(10);
-                let until_us = now_us + (BACKOFF_FIRST_US << doublings).min(BACKOFF_LONGEST_US);
-                self.act(Action::Wake { at_us: until_us });
-                State::Run(Run { batch, try_: Try::BackingOff { until_us } })
+                self.back_off(now_us, batch)
             }
         }
+    }
+
+    /// Tries without limit, each some time after the last.
+    fn back_off(&mut self, now_us: i64, mut batch: Box<Batch>) -> State {
+        batch.unavailable_tries += 1;
+        let doublings = (batch.unavailable_tries - 1).min(10);
+        let until_us = now_us + (BACKOFF_FIRST_US << doublings).min(BACKOFF_LONGEST_US);
+        self.act(Action::Wake { at_us: until_us });
+        State::Run(Run { batch, try_: Try::BackingOff { until_us } })
     }
 
     fn reported_unreachable(&mut self, batch: &mut Batch, from: &ExecutorKey, peer: &str) {

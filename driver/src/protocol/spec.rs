@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pyrite_engine::plan::OutputMode;
 
+use crate::source::Subscription;
 use crate::source::limits::Limits;
 
 /// A query and the driver that runs it.
@@ -20,6 +21,8 @@ pub struct QuerySpec {
     pub plan_hash: String,
     /// One for each source.
     pub limits: Vec<Limits>,
+    /// What each source reads: a checkpoint of other topics is another query's.
+    pub reads: Vec<Subscription>,
     pub watermarks: Vec<WatermarkNode>,
     pub watermark_policy: WatermarkPolicy,
     pub operators: Vec<OperatorSpec>,

@@ -38,7 +38,6 @@ const MOVES: &[(Phase, Phase)] = &[
     (Phase::Commit, Phase::Idle),
     // Through Idle in one step: new offsets were known already, or a batch without data was due.
     (Phase::Commit, Phase::Plan),
-    (Phase::Recover, Phase::Plan),
     // Nobody publishes: the rows are only counted.
     (Phase::Run, Phase::Commit),
     // The next three only with the rule "publish before commit" taken away, for the simulation.

@@ -85,6 +85,8 @@ pub enum StoreRequest {
     Read { name: LogName },
     /// The highest numbers in `terms`, `offsets` and `commits`.
     Survey,
+    /// The highest claim, if it is above this one. Those in between may be collected.
+    TermAbove(u64),
 }
 
 /// What came of an operation.
@@ -97,6 +99,7 @@ pub enum StoreReply {
     /// Boxed: a commit's manifest is large beside the other replies.
     Value(Option<Box<Body>>),
     Surveyed { term: u64, offsets: Option<u64>, commit: Option<u64> },
+    TermAbove(Option<(u64, Box<TermFile>)>),
     /// The store could not be reached or refused; trying again may help.
     Failed(String),
     /// What is stored there cannot be read; trying again cannot help.

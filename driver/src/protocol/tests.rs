@@ -8,7 +8,10 @@ use pyrite_common::checkpoint::{Offsets, TopicPartition};
 use pyrite_engine::plan::OutputMode;
 
 use super::*;
+use crate::source::Subscription;
 use crate::source::limits::Limits;
+
+mod trouble;
 
 fn offsets(values: &[i64]) -> Offsets {
     values.iter().enumerate().map(|(index, offset)| (TopicPartition::new("t", index as i32), *offset)).collect()
@@ -22,6 +25,7 @@ fn spec(driver: &str) -> QuerySpec {
         app: "a".into(),
         plan_hash: "p".into(),
         limits: vec![Limits::default()],
+        reads: vec![Subscription::Subscribe(vec!["t".into()])],
         watermarks: vec![WatermarkNode { node: 0, delay_us: 1_000_000 }],
         watermark_policy: WatermarkPolicy::Min,
         operators: vec![OperatorSpec { operator: 0, has_event_time: true, mode: OutputMode::Append }],
@@ -54,6 +58,8 @@ fn executor(id: &str) -> ExecutorInfo {
 struct World {
     objects: BTreeMap<LogName, Body>,
     latest: Vec<i64>,
+    /// What the sources say of new partitions.
+    begins: BTreeMap<TopicPartition, i64>,
     sunk: Vec<u64>,
     reports: Vec<BatchReport>,
     runs: VecDeque<(ExecutorKey, RunBatch)>,
@@ -87,7 +93,7 @@ impl World {
                 events.push_back(Event::StartResolved { source, offsets: offsets(&zeros) });
             }
             Action::Poll { generation, .. } => {
-                let latest = SourceLatest { latest: offsets(&self.latest), ..SourceLatest::default() };
+                let latest = SourceLatest { latest: offsets(&self.latest), new_partitions: self.begins.clone() };
                 events.push_back(Event::Available(Availability { generation, sources: vec![latest] }));
             }
             Action::Send { to, command: Command::RunBatch(run) } => self.runs.push_back((to, *run)),
@@ -113,6 +119,13 @@ impl World {
                 if exists { StoreReply::Exists } else { StoreReply::Created }
             }
             StoreRequest::Read { name } => StoreReply::Value(self.objects.get(&name).cloned().map(Box::new)),
+            StoreRequest::TermAbove(term) => {
+                let above = self.objects.range(LogName::Term(term + 1)..=LogName::Term(u64::MAX)).next_back();
+                StoreReply::TermAbove(above.map(|(name, body)| match (name, body) {
+                    (LogName::Term(term), Body::Term(claim)) => (*term, Box::new(claim.clone())),
+                    other => panic!("{other:?} is no claim"),
+                }))
+            }
             StoreRequest::Survey => {
                 let highest = |pick: fn(&LogName) -> Option<u64>| self.objects.keys().filter_map(pick).max();
                 StoreReply::Surveyed {
@@ -359,13 +372,52 @@ fn the_default_trigger_goes_on_and_takes_new_partitions_from_their_start() {
     let generation = machine.next_generation();
     world.now_us += 20_000;
     let wake = machine.apply(world.now_us, Event::Wake);
-    assert!(matches!(wake.as_slice(), [Action::Poll { .. }]));
+    assert!(matches!(wake.as_slice(), [Action::Poll { .. }, Action::Wake { .. }]));
     let new_partitions = BTreeMap::from([(TopicPartition::new("t", 1), 3)]);
     let latest = SourceLatest { latest: offsets(&[10, 5]), new_partitions };
     world.apply(&mut machine, Event::Available(Availability { generation, sources: vec![latest] }));
     let run = world.prepare(&mut machine, None);
     assert_eq!(run.splits.len(), 1);
     assert_eq!((run.splits[0].split.partition, run.splits[0].split.start, run.splits[0].split.end), (1, 3, 5));
+}
+
+/// A batch's ranges as (partition, start, end).
+fn ranges(run: &RunBatch) -> Vec<(i32, i64, i64)> {
+    run.splits.iter().map(|split| (split.split.partition, split.split.start, split.split.end)).collect()
+}
+
+#[test]
+fn a_topic_made_anew_is_read_from_its_beginning_and_does_not_hold_the_watermark() {
+    let limits = vec![Limits { max_offsets: Some(10), ..Limits::default() }];
+    let mut world = World { latest: vec![100, 100], ..World::default() };
+    let mut machine = started(&mut world, QuerySpec { trigger: Trigger::Default, limits, ..spec("d") });
+    // The catch-up to 100 in both partitions begins, and the next offsets are asked for.
+    world.latest = vec![3, 100];
+    world.begins = BTreeMap::from([(TopicPartition::new("t", 0), 1)]);
+    world.prepare(&mut machine, Some(50_000_000));
+    let again = world.prepare(&mut machine, None);
+    assert_eq!(ranges(&again)[0], (0, 1, 2), "a share of the limit, at least one record");
+    world.begins.clear();
+    // The partition is gone.
+    world.latest = vec![];
+    world.prepare(&mut machine, None);
+    let planned = world.objects.get(&LogName::Offsets(3));
+    let Some(Body::Offsets(file)) = planned else { panic!("the change is written down: {planned:?}") };
+    assert_eq!(file.ends, [Some(Offsets::default())]);
+    world.prepare(&mut machine, None);
+    let Some(Body::Commit(commit)) = world.objects.get(&LogName::Commit(3)) else { panic!("committed") };
+    assert_eq!(commit.next_batch_watermark_ms, 49_000, "nothing that is gone is waited for");
+}
+
+#[test]
+fn a_checkpoint_of_other_topics_is_refused_with_both_names() {
+    let mut world = World { latest: vec![10], ..World::default() };
+    let mut machine = started(&mut world, spec("d"));
+    world.prepare(&mut machine, None);
+    world.ending = None;
+    started(&mut world, QuerySpec { reads: vec![Subscription::Subscribe(vec!["u".into()])], ..spec("e") });
+    let Some(Ending::Failed(fault)) = &world.ending else { panic!("refused: {:?}", world.ending) };
+    assert!(fault.message.contains("`t`") && fault.message.contains("Subscribe[u]"), "{}", fault.message);
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Write {
                 self.again(now_us)
             }
             StoreReply::Corrupt(problem) => Progress::Failed(problem),
-            StoreReply::Surveyed { .. } => unreachable!("a write asks for no survey"),
+            StoreReply::Surveyed { .. } | StoreReply::TermAbove(_) => unreachable!("a write asks for no survey"),
         }
     }
 

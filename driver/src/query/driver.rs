@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use pyrite_common::checkpoint::names;
 use pyrite_common::lifecycle;
 use pyrite_engine::error::{ExceptionKind, SparkError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::prepare::prepare;
@@ -31,6 +31,8 @@ pub struct Driver {
 
 struct Shared {
     config: DriverConfig,
+    /// The application's name, which the program may change.
+    app_name: watch::Sender<String>,
     executors: Executors,
     queries: Queries,
     catalog: MemoryCatalog,
@@ -58,6 +60,7 @@ impl Clock {
 impl Driver {
     pub fn new(config: DriverConfig, executors: Executors) -> Driver {
         let shared = Shared {
+            app_name: watch::Sender::new(config.app_name.clone()),
             config,
             executors,
             queries: Queries::default(),
@@ -99,7 +102,7 @@ impl Driver {
             prepared,
             location,
             driver: Uuid::new_v4().to_string(),
-            config: shared.config.clone(),
+            config: DriverConfig { app_name: shared.app_name.borrow().clone(), ..shared.config.clone() },
             executors: shared.executors.clone(),
             queries: shared.queries.clone(),
             clock: shared.clock,
@@ -109,6 +112,22 @@ impl Driver {
         let query = started.await.unwrap_or_else(|_| Err(illegal("the query ended before it started")));
         drop(name);
         query
+    }
+
+    /// The program names its application: `spark.app.name`.
+    pub fn rename(&self, app_name: &str) {
+        self.shared.app_name.send_if_modified(|current| {
+            let is_news = current != app_name;
+            if is_news {
+                app_name.clone_into(current);
+            }
+            is_news
+        });
+    }
+
+    /// The application's name, and each that the program gives it later.
+    pub fn app_name(&self) -> watch::Receiver<String> {
+        self.shared.app_name.subscribe()
     }
 
     /// All queries of this driver.

@@ -45,6 +45,14 @@ pub struct QueryStatus {
     pub is_active: bool,
 }
 
+/// Whether a trigger runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// No, and nothing is there to read.
+    Idle,
+    InTrigger,
+}
+
 /// What programs ask of the run loop.
 pub(super) enum Command {
     Stop,
@@ -68,6 +76,7 @@ pub(super) struct Shared {
     pub commands: mpsc::Sender<Command>,
     pub ended: watch::Sender<bool>,
     pub events: broadcast::Sender<QueryEvent>,
+    pub events_from_start: Mutex<Option<broadcast::Receiver<QueryEvent>>>,
     pub progress_max: usize,
 }
 
@@ -92,9 +101,22 @@ impl Query {
         commands: mpsc::Sender<Command>,
     ) -> Query {
         let (ended, _) = watch::channel(false);
-        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (events, from_start) = broadcast::channel(EVENTS_MAX);
+        let events_from_start = Mutex::new(Some(from_start));
         let view = Mutex::new(View { status: "Initializing sources".into(), ..View::default() });
-        let shared = Shared { id, run_id, name, started_us, analyzed, view, commands, ended, events, progress_max };
+        let shared = Shared {
+            id,
+            run_id,
+            name,
+            started_us,
+            analyzed,
+            view,
+            commands,
+            ended,
+            events,
+            events_from_start,
+            progress_max,
+        };
         Query { shared: Arc::new(shared) }
     }
 
@@ -180,17 +202,22 @@ impl Query {
         self.exception().map_or(Ok(()), Err)
     }
 
+    /// All events since the start; only who asks first, and soon, gets them.
+    pub fn events_from_start(&self) -> Option<broadcast::Receiver<QueryEvent>> {
+        self.shared.events_from_start.lock().take()
+    }
+
     /// Events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<QueryEvent> {
         self.shared.events.subscribe()
     }
 
-    /// What the query does now; idle: no trigger runs, and nothing is there to read.
-    pub(super) fn set_status(&self, status: impl Into<String>, is_idle: bool) {
+    /// What the query does now.
+    pub(super) fn set_status(&self, status: impl Into<String>, activity: Activity) {
         let mut view = self.shared.view.lock();
         view.status = status.into();
-        view.is_trigger_active = !is_idle;
-        view.is_data_available &= !is_idle;
+        view.is_trigger_active = activity == Activity::InTrigger;
+        view.is_data_available &= activity == Activity::InTrigger;
     }
 
     pub(super) fn add_progress(&self, progress: Value) {
@@ -222,7 +249,8 @@ impl Query {
             };
             view.failure = failure;
         }
-        self.shared.ended.send_replace(true);
+        // Told first: who saw the end and closes its listener then has the event.
         self.tell(QueryEvent::Terminated);
+        self.shared.ended.send_replace(true);
     }
 }

@@ -120,8 +120,9 @@ fn sources(planned: &PlannedQuery, settings: &BTreeMap<String, String>) -> Resul
 /// Gives the executors' scans their clients' options.
 fn fill_sources(plan: &mut wire::QueryPlan, sources: &[KafkaOptions]) {
     for (source, options) in plan.sources.iter_mut().zip(sources) {
+        let reader = options.reads_by_librdkafka.then(|| ("pyrite.reader".to_string(), "librdkafka".to_string()));
         source.kafka = Some(wire::KafkaSource {
-            client_options: options.client.clone().into_iter().collect(),
+            client_options: options.client.clone().into_iter().chain(reader).collect(),
             include_headers: options.include_headers,
             fail_on_data_loss: options.fail_on_data_loss,
             poll_timeout_ms: u64::try_from(options.poll_timeout.as_millis()).unwrap_or(u64::MAX),

@@ -2,8 +2,8 @@
 
 mod actions;
 mod outcome;
+mod tidy;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::outcome::{Publication, caught};
+use self::tidy::Tidy;
 use super::driver::{Clock, DriverConfig};
 use super::handle::{Command, Query};
 use super::prepare::Prepared;
 use super::rows::Collected;
 use super::{Queries, QueryStart};
-use crate::checkpoint::Location;
+use crate::checkpoint::{Collector, Location};
 use crate::executors::{ExecutorEvent, Executors, Subscription};
-use crate::progress::Identity;
+use crate::progress::{Identity, Uploads};
 use crate::protocol::{Ending, Event, Fault, QueryMachine, QuerySpec, Rules, Status, StoreReply};
 use crate::sink::BatchSink;
 use crate::source::{Poller, SourceEvent};
@@ -53,6 +54,7 @@ pub(super) struct Start {
 enum Internal {
     Store { request: u64, reply: StoreReply },
     Sink { event: Event, rows: u64 },
+    Tidied(Box<Collector>),
 }
 
 /// One run of a query.
@@ -76,14 +78,17 @@ pub(super) struct Runner {
     collected: Collected,
     wake: Instant,
     drains: Vec<(u64, oneshot::Sender<()>)>,
+    /// What is wrong with the sources, and with the place for the sink's rows.
     trouble: Option<String>,
+    rows_trouble: Option<String>,
+    /// The batch and the reason of the last failed try that was told.
+    told: Option<(u64, String)>,
     shown: Option<(Status, Option<String>)>,
     sink_rows: Option<u64>,
     previous_us: Option<i64>,
     idle_since_us: i64,
-    /// The newest snapshot of each shard of the current map.
-    snapshots: BTreeMap<u32, u64>,
-    map_generation: u64,
+    tidy: Tidy,
+    uploads: Uploads,
     settings: super::prepare::Settings,
     ending: Option<Ending>,
 }
@@ -131,7 +136,7 @@ impl Runner {
                 Some(result) = results.recv() => self.internal(result, command_sender).await,
                 Some(event) = executor_event(&mut self.running) => match event {
                     ExecutorEvent::Protocol(event) => self.apply(event, command_sender).await,
-                    ExecutorEvent::Rows(rows) => self.collected.add(rows),
+                    ExecutorEvent::Rows(rows) => self.collect(rows, command_sender).await,
                 },
                 event = source_events.recv() => match event {
                     Some(SourceEvent::Protocol(event)) => self.apply(event, command_sender).await,
@@ -162,7 +167,6 @@ impl Runner {
 
     fn new(start: Start, poller: Poller, internal: mpsc::Sender<Internal>) -> Runner {
         let Start { start, run_id, prepared, location, driver, config, executors, queries, clock, started } = start;
-        let splits_min = prepared.sources.iter().map(|source| source.splits_min).max().unwrap_or(0);
         let identity = Identity {
             id: String::new(),
             run_id: run_id.to_string(),
@@ -170,6 +174,8 @@ impl Runner {
             sources: prepared.sources.iter().map(|source| source.subscription.description()).collect(),
             sink: prepared.sink.description,
         };
+        let stateful = prepared.operators.iter().map(|operator| operator.operator).collect();
+        let collector = Collector::new(location.store.clone(), prepared.settings.batches_retained, stateful);
         let spec = QuerySpec {
             new_query_id: Uuid::new_v4().to_string(),
             driver,
@@ -177,6 +183,7 @@ impl Runner {
             app: config.app_name,
             plan_hash: prepared.shape,
             limits: prepared.sources.iter().map(|source| source.limits).collect(),
+            reads: prepared.sources.iter().map(|source| source.subscription.clone()).collect(),
             watermarks: prepared.watermarks,
             watermark_policy: prepared.settings.watermark_policy,
             operators: prepared.operators,
@@ -184,7 +191,7 @@ impl Runner {
             trigger: start.trigger,
             no_data_batches: prepared.settings.no_data_batches,
             shards: prepared.settings.shards,
-            splits_min,
+            splits_min: prepared.sources.iter().map(|source| source.splits_min).max().unwrap_or(0),
             task_failures_max: prepared.settings.task_failures_max,
             conf: prepared.settings.pinned.clone(),
             rules: Rules::default(),
@@ -216,12 +223,14 @@ impl Runner {
             wake: Instant::now() + FAR,
             drains: Vec::new(),
             trouble: None,
+            rows_trouble: None,
+            told: None,
             shown: None,
             sink_rows: None,
             previous_us: None,
             idle_since_us: clock.now_us(),
-            snapshots: BTreeMap::new(),
-            map_generation: 0,
+            tidy: Tidy::new(collector),
+            uploads: Uploads::default(),
             settings: prepared.settings,
             ending: None,
         }

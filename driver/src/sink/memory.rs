@@ -1,4 +1,6 @@
-//! The memory sink: a table that the session can query, named as the query.
+//! The memory sink: a table that the session can query, named as the query. By its nature it holds rows in the driver's
+//! memory, without bound: in append and update mode all that there ever were, in complete mode those of the last batch
+//! (and while it is replaced, of two). As in Spark it is for looking at small results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use parking_lot::RwLock;
 use pyrite_engine::error::SparkError;
 use pyrite_engine::plan::OutputMode;
 
-use super::BatchSink;
+use super::{BatchSink, Rows};
 
 /// The tables of memory sinks; clones share them. Names compare without case.
 #[derive(Clone, Default)]
@@ -49,15 +51,20 @@ impl MemorySink {
 }
 
 impl BatchSink for MemorySink {
-    fn add_batch(&mut self, batch: u64, rows: Vec<RecordBatch>) -> Result<(), SparkError> {
+    fn add_batch(&mut self, batch: u64, rows: &mut Rows<'_>) -> Result<(), SparkError> {
         if self.last.is_some_and(|last| batch <= last) {
             return Ok(());
+        }
+        // The table changes when all rows are read, so that a batch that fails leaves nothing in it.
+        let mut added = Vec::new();
+        while let Some(rows) = rows.next()? {
+            added.push(rows);
         }
         if let Some(table) = self.catalog.tables.write().get_mut(&self.name) {
             if self.mode == OutputMode::Complete {
                 table.batches.clear();
             }
-            table.batches.extend(rows.into_iter().filter(|rows| rows.num_rows() > 0));
+            table.batches.append(&mut added);
         }
         self.last = Some(batch);
         Ok(())
@@ -76,6 +83,10 @@ mod tests {
         (schema.clone(), RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values))]).unwrap())
     }
 
+    fn add(sink: &mut MemorySink, number: u64, batch: &RecordBatch) {
+        sink.add_batch(number, &mut Rows::new([Ok(batch.clone())].into_iter())).unwrap();
+    }
+
     fn count(catalog: &MemoryCatalog) -> usize {
         catalog.get("T").unwrap().1.iter().map(RecordBatch::num_rows).sum()
     }
@@ -85,13 +96,16 @@ mod tests {
         let catalog = MemoryCatalog::default();
         let (schema, batch) = rows(vec![1, 2]);
         let mut sink = MemorySink::create(&catalog, "t", schema.clone(), OutputMode::Append);
-        sink.add_batch(0, vec![batch.clone()]).unwrap();
-        sink.add_batch(0, vec![batch.clone()]).unwrap();
-        sink.add_batch(1, vec![batch.clone()]).unwrap();
+        add(&mut sink, 0, &batch);
+        add(&mut sink, 0, &batch);
+        add(&mut sink, 1, &batch);
         assert_eq!(count(&catalog), 4);
+        let lost = Err(SparkError::unsupported("x"));
+        assert!(sink.add_batch(2, &mut Rows::new([Ok(batch.clone()), lost].into_iter())).is_err());
+        assert_eq!(count(&catalog), 4, "a batch that fails leaves nothing");
         let mut sink = MemorySink::create(&catalog, "t", schema, OutputMode::Complete);
-        sink.add_batch(0, vec![batch.clone()]).unwrap();
-        sink.add_batch(1, vec![batch]).unwrap();
+        add(&mut sink, 0, &batch);
+        add(&mut sink, 1, &batch);
         assert_eq!(count(&catalog), 2);
     }
 }

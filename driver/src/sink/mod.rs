@@ -4,12 +4,12 @@
 
 mod console;
 mod memory;
+mod rows;
 mod table_print;
 
 use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::arrow::record_batch::RecordBatch;
 use pyrite_common::nearest::nearest;
 use pyrite_engine::error::{ExceptionKind, SparkError};
 use pyrite_engine::plan::OutputMode;
@@ -17,15 +17,16 @@ use pyrite_engine::types::Zone;
 
 pub use console::ConsoleSink;
 pub use memory::{MemoryCatalog, MemorySink};
+pub use rows::Rows;
 pub use table_print::{TableFormat, format_table};
 
 /// Where a query's rows go.
 pub trait BatchSink: Send {
-    /// Takes a batch's rows, which all have the sink's schema. A batch that was taken already is left out.
+    /// Takes a batch's rows, as many of them as it needs. A batch that was taken already is left out.
     ///
     /// # Errors
-    /// What the outside refused; the query fails with it.
-    fn add_batch(&mut self, batch: u64, rows: Vec<RecordBatch>) -> Result<(), SparkError>;
+    /// What the outside refused; the query fails with it. Those of the rows are given back as they are.
+    fn add_batch(&mut self, batch: u64, rows: &mut Rows<'_>) -> Result<(), SparkError>;
 }
 
 /// What a sink is made of.

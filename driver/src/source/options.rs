@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyrite_common::checkpoint::TopicPartition;
-use pyrite_common::nearest::suggestion;
+use pyrite_common::nearest::{nearest, suggestion};
 use pyrite_engine::error::{ExceptionKind, SparkError};
 
 use super::kafka_options::to_librdkafka;
@@ -13,6 +13,31 @@ use super::start::{Start, parse_start};
 
 /// The default of `spark.pyrite.batch.durationMax`.
 const BATCH_DURATION_MAX: Duration = Duration::from_secs(5);
+
+/// The options of Spark's source, those among them that have no use here.
+const NAMES: [&str; 21] = [
+    "subscribe",
+    "subscribePattern",
+    "assign",
+    "startingOffsets",
+    "startingOffsetsByTimestamp",
+    "startingOffsetsByTimestampStrategy",
+    "startingTimestamp",
+    "endingOffsets",
+    "endingOffsetsByTimestamp",
+    "endingTimestamp",
+    "failOnDataLoss",
+    "includeHeaders",
+    "maxOffsetsPerTrigger",
+    "minOffsetsPerTrigger",
+    "maxTriggerDelay",
+    "minPartitions",
+    "maxRecordsPerPartition",
+    "groupIdPrefix",
+    "kafkaConsumer.pollTimeoutMs",
+    "fetchOffset.numRetries",
+    "fetchOffset.retryIntervalMs",
+];
 
 /// Which partitions a source reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +59,15 @@ impl Subscription {
             }
         }
     }
+
+    /// Whether a topic of this name is read.
+    pub fn has_topic(&self, topic: &str) -> bool {
+        match self {
+            Subscription::Subscribe(topics) => topics.iter().any(|one| one == topic),
+            Subscription::Pattern(pattern) => whole_name(pattern).is_ok_and(|pattern| pattern.is_match(topic)),
+            Subscription::Assign(partitions) => partitions.iter().any(|one| one.topic == topic),
+        }
+    }
 }
 
 /// One Kafka source.
@@ -48,6 +82,8 @@ pub struct KafkaOptions {
     pub poll_timeout: Duration,
     /// librdkafka's.
     pub client: BTreeMap<String, String>,
+    /// Executors read with librdkafka even where they could speak to the brokers themselves.
+    pub reads_by_librdkafka: bool,
 }
 
 impl KafkaOptions {
@@ -59,6 +95,9 @@ impl KafkaOptions {
         options: &BTreeMap<String, String>,
         settings: &BTreeMap<String, String>,
     ) -> Result<KafkaOptions, SparkError> {
+        for slip in slips(options) {
+            tracing::warn!("{slip}");
+        }
         let options: BTreeMap<String, String> =
             options.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
         let client = options.iter().filter_map(|(name, value)| {
@@ -82,6 +121,7 @@ impl KafkaOptions {
                 number(&options, "kafkaconsumer.polltimeoutms", "kafkaConsumer.pollTimeoutMs")?.unwrap_or(120_000),
             ),
             client,
+            reads_by_librdkafka: reads_by_librdkafka(settings)?,
         })
     }
 
@@ -89,6 +129,19 @@ impl KafkaOptions {
     pub fn servers(&self) -> &str {
         self.client.get("bootstrap.servers").map_or("", String::as_str)
     }
+}
+
+/// As Spark, names that nobody knows are ignored; those that look like slips are worth a word.
+fn slips(options: &BTreeMap<String, String>) -> Vec<String> {
+    let slip = |name: &String| {
+        let is_known = NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is_known || name.to_lowercase().starts_with("kafka.") {
+            return None;
+        }
+        let meant = nearest(name, NAMES.iter().copied())?;
+        Some(format!("unknown option `{name}` of the Kafka source is ignored; did you mean `{meant}`?"))
+    };
+    options.keys().filter_map(slip).collect()
 }
 
 fn illegal(message: impl std::fmt::Display) -> SparkError {
@@ -119,11 +172,16 @@ fn subscription(options: &BTreeMap<String, String>) -> Result<Subscription, Spar
             if value.is_empty() {
                 return Err(illegal("Pattern to subscribe is empty as specified value for option 'subscribePattern' is ''"));
             }
-            regex::Regex::new(value).map_err(|error| illegal(format!("`subscribePattern`: {error}")))?;
+            whole_name(value).map_err(|error| illegal(format!("`subscribePattern`: {error}")))?;
             Ok(Subscription::Pattern(value.to_string()))
         }
         _ => assigned(value),
     }
+}
+
+/// A pattern as Java's `matches` takes it: the name as a whole.
+pub(super) fn whole_name(pattern: &str) -> Result<regex::Regex, regex::Error> {
+    regex::Regex::new(&format!("^(?:{pattern})$"))
 }
 
 fn assigned(value: &str) -> Result<Subscription, SparkError> {
@@ -158,6 +216,18 @@ fn limits(options: &BTreeMap<String, String>, settings: &BTreeMap<String, String
         None => Some(micros(BATCH_DURATION_MAX)),
     };
     Ok(Limits { max_offsets, min_offsets, trigger_delay_max_us, batch_duration_max_us })
+}
+
+/// `spark.pyrite.kafka.reader`.
+fn reads_by_librdkafka(settings: &BTreeMap<String, String>) -> Result<bool, SparkError> {
+    match settings.get("spark.pyrite.kafka.reader").map(String::as_str) {
+        None | Some("auto") => Ok(false),
+        Some("librdkafka") => Ok(true),
+        Some(other) => {
+            let hint = suggestion(other, ["auto", "librdkafka"]);
+            Err(illegal(format!("`spark.pyrite.kafka.reader` must be auto or librdkafka, not `{other}`{hint}")))
+        }
+    }
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -233,12 +303,29 @@ mod tests {
     }
 
     #[test]
+    fn slips_are_told_from_what_spark_ignores() {
+        let given = ["startingOffset", "SUBSCRIBE", "anything", "kafka.group.idd", "maxOffsetPerTrigger"];
+        let found = slips(&given.into_iter().map(|name| (name.to_string(), String::new())).collect());
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("`maxOffsetPerTrigger`") && found[0].contains("`maxOffsetsPerTrigger`"), "{found:?}");
+        assert!(found[1].contains("did you mean `startingOffsets`"), "{found:?}");
+    }
+
+    #[test]
     fn exactly_one_subscription() {
         assert!(refused(&[]).starts_with("One of the following options must"));
         assert!(refused(&[("subscribe", "a"), ("assign", "{}")]).starts_with("Only one of"));
         assert!(refused(&[("subscribe", " , ")]).contains("No topics to subscribe"));
         let assigned = parse(&[("assign", r#"{"t":[1,0]}"#)]).unwrap();
         assert_eq!(assigned.subscription.description(), "KafkaV2[Assign[t-0, t-1]]");
+    }
+
+    #[test]
+    fn a_subscription_knows_its_topics() {
+        let reads = |name: &str, value: &str, topic: &str| parse(&[(name, value)]).unwrap().subscription.has_topic(topic);
+        assert!(reads("subscribe", "a, b", "b") && !reads("subscribe", "a, b", "c"));
+        assert!(reads("subscribePattern", "a|b.*", "bc") && !reads("subscribePattern", "a|b.*", "ab"));
+        assert!(reads("assign", r#"{"a":[1]}"#, "a") && !reads("assign", r#"{"a":[1]}"#, "b"));
     }
 
     #[test]
@@ -255,6 +342,20 @@ mod tests {
         assert_eq!(duration("x", "15m").unwrap(), Duration::from_secs(900));
         assert_eq!(duration("x", "250").unwrap(), Duration::from_millis(250));
         assert!(duration("x", "5 parsecs").is_err());
+    }
+
+    #[test]
+    fn the_executors_reader_can_be_chosen() {
+        let options = BTreeMap::from([
+            ("subscribe".to_string(), "a".to_string()),
+            ("kafka.bootstrap.servers".to_string(), "b".to_string()),
+        ]);
+        let chosen = |value: &str| {
+            let settings = BTreeMap::from([("spark.pyrite.kafka.reader".to_string(), value.to_string())]);
+            KafkaOptions::parse(&options, &settings).map(|options| options.reads_by_librdkafka)
+        };
+        assert_eq!((chosen("auto"), chosen("librdkafka")), (Ok(false), Ok(true)));
+        assert!(chosen("librdkafak").unwrap_err().message.contains("did you mean `librdkafka`"));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Thread {
     fn resolve(&mut self, broker: &mut Broker, source: u32) -> Result<Event, Over> {
         self.checked[source as usize] = true;
         let bounds = self.until_done(|| {
-            let partitions = broker.partitions()?.to_vec();
+            let partitions = broker.partitions(&Offsets::default())?.to_vec();
             let start = &broker.options().start;
             let times = start.times(&partitions);
             Ok(Bounds {
@@ -146,16 +146,12 @@ impl Thread {
             let known = known.get(index).cloned().unwrap_or_default();
             let check_start = !std::mem::replace(&mut self.checked[index], true);
             let seen = self.until_done(|| {
-                let partitions = match broker.partitions() {
-                    Ok(partitions) => partitions.to_vec(),
-                    // A topic that was there before and is deleted: its records are what is lost.
-                    Err(BrokerError::NoTopic { .. }) if !known.is_empty() => Vec::new(),
-                    Err(error) => return Err(error),
-                };
+                let partitions = broker.partitions(&known)?.to_vec();
+                let latest = broker.latest(&partitions)?;
                 let new: Vec<TopicPartition> =
-                    partitions.iter().filter(|partition| known.get(partition).is_none()).cloned().collect();
+                    partitions.iter().filter(|one| begins_anew(one, &known, &latest)).cloned().collect();
                 let asked = if check_start { &partitions } else { &new };
-                Ok(Seen { latest: broker.latest(&partitions)?, earliest: broker.earliest(asked)?, new })
+                Ok(Seen { earliest: broker.earliest(asked)?, latest, new })
             })?;
             for loss in lost_records(&known, &seen) {
                 if broker.options().fail_on_data_loss {
@@ -180,7 +176,7 @@ impl Thread {
             match work() {
                 Ok(answer) => {
                     if self.trouble.take().is_some() {
-                        tracing::info!("the Kafka brokers answer again");
+                        tracing::warn!("the Kafka brokers answer again");
                         self.send(SourceEvent::Trouble(None));
                     }
                     return Ok(answer);
@@ -232,7 +228,13 @@ struct Seen {
     latest: Offsets,
     /// Of new partitions; of all of them at the first asking.
     earliest: Offsets,
+    /// Those that the query starts at their beginning.
     new: Vec<TopicPartition>,
+}
+
+/// A partition that the query does not know, or that ends before its position.
+fn begins_anew(partition: &TopicPartition, known: &Offsets, latest: &Offsets) -> bool {
+    known.get(partition).is_none_or(|position| latest.get(partition).is_some_and(|latest| latest < position))
 }
 
 /// Records of one partition that were there to read and are not any more.
@@ -248,9 +250,10 @@ fn lost_records(known: &Offsets, seen: &Seen) -> Vec<Loss> {
     let mut losses = Vec::new();
     for (partition, position) in known.iter() {
         let text = match (seen.latest.get(partition), seen.earliest.get(partition)) {
-            (None, _) => format!("partition {partition} is gone, at offset {position} of the query"),
+            (None, _) => format!("partition {partition} is gone; the query has read it up to offset {position}"),
             (Some(latest), _) if latest < position => format!(
-                "partition {partition} ends at offset {latest}, before the query's offset {position}: its records were deleted"
+                "partition {partition} ends at offset {latest}, before the query's offset {position}: offsets [{latest}, {position}) \
+                 are no longer there, the topic was made anew or cut off"
             ),
             (Some(_), Some(earliest)) if earliest > position => format!(
                 "partition {partition} begins at offset {earliest}: offsets [{position}, {earliest}) are no longer there"
@@ -290,8 +293,17 @@ mod tests {
         assert!(lost_records(&known, &seen(r#"{"t":{"0":10}}"#, "{}")).is_empty());
         let aged = &lost_records(&known, &seen(r#"{"t":{"0":50}}"#, r#"{"t":{"0":20}}"#))[0].text;
         assert!(aged.contains("t-0") && aged.contains("[10, 20)"), "{aged}");
-        assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}"))[0].text.contains("offset 5"));
+        assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}"))[0].text.contains("[5, 10)"));
         assert!(lost_records(&known, &seen("{}", "{}"))[0].text.contains("gone"));
+    }
+
+    #[test]
+    fn a_partition_begins_anew_when_it_is_not_known_or_ends_before_the_query() {
+        let known = offsets(r#"{"t":{"0":10}}"#);
+        let anew = |partition: i32, latest: &str| begins_anew(&TopicPartition::new("t", partition), &known, &offsets(latest));
+        assert!(!anew(0, r#"{"t":{"0":10}}"#));
+        assert!(anew(0, r#"{"t":{"0":9}}"#));
+        assert!(anew(1, r#"{"t":{"0":10,"1":0}}"#));
     }
 
     #[test]

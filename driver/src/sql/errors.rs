@@ -9,7 +9,7 @@ use sqlparser::parser::ParserError;
 pub(super) fn syntax(text: &str, error: &ParserError) -> SparkError {
     let detail = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.clone(),
-        ParserError::RecursionLimitExceeded => return too_deep(),
+        ParserError::RecursionLimitExceeded => return too_complex(),
     };
     let (detail, place) = split_place(&detail);
     let near = match detail.split_once("found: ") {
@@ -36,7 +36,8 @@ pub(super) fn invalid_literal(class: &str, sql_state: &str, message: impl Into<S
     SparkError::new(ExceptionKind::Parse, class, sql_state, message)
 }
 
-fn too_deep() -> SparkError {
+/// A text beyond what the parser or what comes after it can walk.
+pub(super) fn too_complex() -> SparkError {
     SparkError::new(
         ExceptionKind::Parse,
         "FAILED_TO_PARSE_TOO_COMPLEX",

@@ -24,6 +24,9 @@ use dialect::PyriteDialect;
 
 /// The deepest nesting of one text; deeper ones are refused instead of overflowing the stack.
 const DEPTH_MAX: usize = 50;
+/// The most tokens of one text. A chain of operators (`a + a + ..`) is not nested for the parser, but its tree is as deep
+/// as the chain is long, and all that walks it recurses.
+const TOKENS_MAX: usize = 50_000;
 
 /// One named expression: `CAST(value AS STRING) as json`, `*`, `data.*`, `count(*) n`.
 ///
@@ -53,6 +56,9 @@ pub fn parse_query(text: &str) -> Result<Relation, SparkError> {
 
 fn parser<'a>(dialect: &'a PyriteDialect, text: &str) -> Result<Parser<'a>, SparkError> {
     let tokens = tokens::tokenize(dialect, text)?;
+    if tokens.len() > TOKENS_MAX {
+        return Err(errors::too_complex());
+    }
     Ok(Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens))
 }
 

@@ -171,6 +171,15 @@ fn what_is_no_sql_is_said_with_its_place() {
 }
 
 #[test]
+fn a_text_too_deep_or_too_long_to_walk_is_refused() {
+    let long = vec!["a"; 100_000].join(" + ");
+    let deep = format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000));
+    for text in [long, deep] {
+        assert_eq!(parse_expression(&text).unwrap_err().class, "FAILED_TO_PARSE_TOO_COMPLEX");
+    }
+}
+
+#[test]
 fn a_select_becomes_relations() {
     let relation = parse_query(
         "SELECT user, count(*) AS n FROM t WHERE x > 1 GROUP BY 1 HAVING n > 2 ORDER BY n DESC \

@@ -185,9 +185,14 @@ impl Rewriter {
         let called = self.token(1) == Some(&Token::LParen);
         let after_dot = matches!(self.out.last(), Some(TokenWithSpan { token: Token::Period, .. }));
         // `struct(a AS x)` is syntax of its own, but its parser knows no stars.
-        let star_struct = word == "struct" && called && self.has_star_argument();
+        let star_struct = word == "struct" && called && self.has_argument(|previous, token| {
+            token == &Token::Mul && matches!(previous, Some(Token::LParen | Token::Comma | Token::Period))
+        });
+        // `trim(BOTH 'x' FROM v)` is syntax too, but `trim('x', v)` is a call.
+        let trim_call = word == "trim" && called && self.has_argument(|_, token| token == &Token::Comma);
         // An interval literal would have been taken by now.
-        if after_dot || star_struct || word == "interval" || (called && PLAIN_FUNCTIONS.contains(&word.as_str())) {
+        let is_function = called && PLAIN_FUNCTIONS.contains(&word.as_str());
+        if after_dot || star_struct || trim_call || word == "interval" || is_function {
             let Some(Token::Word(word)) = self.token(0) else { return None };
             let token = plain_word(&word.value);
             self.at += 1;
@@ -196,19 +201,15 @@ impl Rewriter {
         None
     }
 
-    /// Whether an argument of the call at hand is `*` or `name.*`.
-    fn has_star_argument(&self) -> bool {
+    /// Whether the call at hand has, directly between its parentheses, such a token behind such another.
+    fn has_argument(&self, wanted: impl Fn(Option<&Token>, &Token) -> bool) -> bool {
         let mut depth = 0_usize;
         for offset in 1.. {
             let previous = self.token(offset - 1);
             match self.token(offset) {
                 Some(Token::LParen) => depth += 1,
                 Some(Token::RParen) => depth = depth.saturating_sub(1),
-                Some(Token::Mul)
-                    if depth == 1 && matches!(previous, Some(Token::LParen | Token::Comma | Token::Period)) =>
-                {
-                    return true;
-                }
+                Some(token) if depth == 1 && wanted(previous, token) => return true,
                 Some(_) => {}
                 None => return false,
             }

@@ -7,11 +7,12 @@ use datafusion::arrow::array::{
     Int64Array, PrimitiveArray,
 };
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, DecimalType, Int64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
-use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type, i256};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::udf::Finish;
+use crate::cast::{fits, out_of_range, write_decimal};
 use crate::error::{ExceptionKind, SparkError};
 
 /// Sum and count of each group. A group without values sums to null.
@@ -35,7 +36,9 @@ impl<T: ArrowPrimitiveType> SumGroups<T> {
     }
 
     fn add(&mut self, group: usize, value: T::Native, count: i64) -> Result<()> {
-        self.sums[group] = self.sums[group].add_checked(value).map_err(|_| overflow())?;
+        let sum = self.sums[group];
+        let error = |_| overflow(&self.sum_type, || format!("{sum:?} + {value:?}"));
+        self.sums[group] = sum.add_checked(value).map_err(error)?;
         self.counts[group] += count;
         Ok(())
     }
@@ -46,13 +49,31 @@ impl<T: ArrowPrimitiveType> SumGroups<T> {
     }
 }
 
-fn overflow() -> DataFusionError {
-    DataFusionError::External(Box::new(SparkError::new(
-        ExceptionKind::Runtime,
-        "ARITHMETIC_OVERFLOW",
-        "22003",
-        "long overflow. Use 'try_sum' to tolerate overflow and return NULL instead.",
-    )))
+/// Spark's error of a sum that left its type; `value` is the sum as the error of a decimal shows it.
+fn overflow(data_type: &DataType, value: impl FnOnce() -> String) -> DataFusionError {
+    let error = match data_type {
+        DataType::Decimal128(precision, scale) => out_of_range(&value(), *precision, *scale),
+        _ => SparkError::new(
+            ExceptionKind::Runtime,
+            "ARITHMETIC_OVERFLOW",
+            "22003",
+            "long overflow. Use 'try_sum' to tolerate overflow and return NULL instead.",
+        ),
+    };
+    DataFusionError::External(Box::new(error))
+}
+
+/// Fails on the first decimal with more digits than its type has.
+fn check_decimals(decimals: &Decimal128Array) -> Result<()> {
+    let (precision, scale) = (decimals.precision(), decimals.scale());
+    match decimals.iter().flatten().find(|value| !fits(*value, precision)) {
+        None => Ok(()),
+        Some(value) => Err(overflow(decimals.data_type(), || {
+            let mut text = String::new();
+            write_decimal(&mut text, value, scale);
+            text
+        })),
+    }
 }
 
 fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
@@ -133,7 +154,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
 fn finish_sum<T: ArrowPrimitiveType>(sums: PrimitiveArray<T>) -> Result<ArrayRef> {
     let sums: ArrayRef = Arc::new(sums);
     if let Some(decimals) = sums.as_primitive_opt::<Decimal128Type>() {
-        decimals.validate_decimal_precision(decimals.precision()).map_err(|_| overflow())?;
+        check_decimals(decimals)?;
     }
     Ok(sums)
 }
@@ -152,59 +173,26 @@ fn finish_average<T: ArrowPrimitiveType>(
     let sums: ArrayRef = Arc::new(sums.clone());
     let sums = sums.as_primitive::<Decimal128Type>();
     let shift = 10i128.pow(u32::try_from(*scale - sums.scale()).unwrap_or(0));
-    let averages = counts.iter().enumerate().map(|(row, count)| {
-        sums.is_valid(row).then(|| divide_half_up(sums.value(row), shift, i128::from(*count))).transpose()
-    });
+    let average = |row: usize, count: i64| {
+        let sum = sums.value(row);
+        let error = || overflow(result_type, || format!("{sum} / {count}"));
+        divide_half_up(sum, shift, i128::from(count)).ok_or_else(error)
+    };
+    let of_row = |(row, count): (usize, &i64)| sums.is_valid(row).then(|| average(row, *count)).transpose();
+    let averages = counts.iter().enumerate().map(of_row);
     let averages = averages.collect::<Result<Vec<Option<i128>>>>()?;
     let averages = Decimal128Array::from(averages).with_precision_and_scale(*precision, *scale)?;
-    averages.validate_decimal_precision(Decimal128Type::MAX_PRECISION.min(*precision)).map_err(|_| overflow())?;
+    check_decimals(&averages)?;
     Ok(Arc::new(averages))
 }
 
-/// `value * shift / count`, rounded half away from zero, as Java's HALF_UP.
-fn divide_half_up(value: i128, shift: i128, count: i128) -> Result<i128> {
-    let dividend = value.checked_mul(shift).ok_or_else(overflow)?;
-    let (quotient, remainder) = (dividend / count, dividend % count);
-    Ok(if remainder.abs() * 2 >= count { quotient + dividend.signum() } else { quotient })
-}
-
-/// The accumulator of a plan without keys: the grouped one with its one group.
-#[derive(Debug)]
-pub(super) struct SingleGroup<T: ArrowPrimitiveType> {
-    groups: SumGroups<T>,
-}
-
-impl<T: ArrowPrimitiveType> SingleGroup<T> {
-    pub(super) fn new(mut groups: SumGroups<T>) -> Self {
-        groups.grow(1);
-        SingleGroup { groups }
-    }
-}
-
-impl<T: ArrowPrimitiveType + std::fmt::Debug> Accumulator for SingleGroup<T> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.groups.update_batch(values, &vec![0; values[0].len()], None, 1)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let evaluated = self.groups.evaluate(EmitTo::All)?;
-        self.groups.grow(1);
-        ScalarValue::try_from_array(&evaluated, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.groups.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let state = self.groups.state(EmitTo::All)?;
-        self.groups.grow(1);
-        state.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.groups.merge_batch(states, &vec![0; states[0].len()], 1)
-    }
+/// `value * shift / count`, rounded half away from zero, as Java's HALF_UP; none beyond 128 bits.
+fn divide_half_up(value: i128, shift: i128, count: i128) -> Option<i128> {
+    let dividend = i256::from_i128(value).checked_mul(i256::from_i128(shift))?;
+    let count = i256::from_i128(count);
+    let (quotient, remainder) = (dividend.checked_div(count)?.to_i128()?, dividend.checked_rem(count)?.to_i128()?);
+    let up = remainder.unsigned_abs() * 2 >= count.to_i128()?.unsigned_abs();
+    if up { quotient.checked_add(value.signum()) } else { Some(quotient) }
 }
 
 #[cfg(test)]
@@ -240,6 +228,19 @@ mod tests {
         average.update_batch(&[Arc::new(values)], &[0, 0, 0], None, 1).expect("adds");
         let result = average.evaluate(EmitTo::All).expect("evaluates");
         assert_eq!(result.as_primitive::<Decimal128Type>().value(0), 6667);
+    }
+
+    #[test]
+    fn a_decimal_that_leaves_its_type_is_out_of_range() {
+        let wide = DataType::Decimal128(38, 0);
+        let nines = 10i128.pow(38) - 1;
+        let mut sum = SumGroups::<Decimal128Type>::new(Finish::Sum, wide.clone(), wide);
+        let values = Decimal128Array::from(vec![nines, 1]).with_precision_and_scale(38, 0).expect("fits");
+        sum.update_batch(&[Arc::new(values)], &[0, 0], None, 1).expect("128 bits hold it");
+        let error = sum.evaluate(EmitTo::All).expect_err("39 digits");
+        assert!(error.to_string().contains("NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION"));
+        assert_eq!(divide_half_up(nines, 10_000, 20_000), Some(nines / 2 + 1));
+        assert_eq!(divide_half_up(nines, 10_000, 1), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, new_empty_array};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, new_null_array};
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
@@ -10,7 +10,6 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::GroupsAccumulatorAdapter;
 
 use super::aggregate_udf;
 use crate::functions::AggregateKind;
@@ -65,7 +64,7 @@ impl AggregateSet {
     pub fn accumulators(self: &Arc<Self>) -> Result<Accumulators> {
         let mut accumulators = Vec::with_capacity(self.members.len());
         for member in &self.members {
-            accumulators.push(groups_accumulator(&member.function)?);
+            accumulators.push(member.function.create_groups_accumulator()?);
         }
         Ok(Accumulators { set: Arc::clone(self), accumulators, groups: 0 })
     }
@@ -86,12 +85,13 @@ fn function_expr(spec: &AggregateSpec, index: usize, input: &SchemaRef) -> Resul
         .build()
 }
 
-fn groups_accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
-    if function.groups_accumulator_supported() {
-        return function.create_groups_accumulator();
+/// The partial of a group without rows: no count, and no value. DataFusion's accumulators must see it, since they take
+/// every group for seen as long as no null has come by.
+fn nothing(state: &Field) -> ArrayRef {
+    match state.data_type() {
+        DataType::Int64 if !state.is_nullable() => Arc::new(Int64Array::from(vec![0])),
+        data_type => new_null_array(data_type, 1),
     }
-    let function = Arc::clone(function);
-    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }
 
 /// A column that is never null, as the argument of an aggregate that counts rows.
@@ -110,10 +110,11 @@ impl Accumulators {
     /// Makes room for `groups` groups, so that groups without rows exist too.
     pub fn ensure_groups(&mut self, groups: usize) -> Result<()> {
         self.groups = self.groups.max(groups);
+        let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
         for (member, accumulator) in self.set.members.iter().zip(&mut self.accumulators) {
             let state = member.function.state_fields()?;
-            let none: Vec<ArrayRef> = state.iter().map(|field| new_empty_array(field.data_type())).collect();
-            accumulator.merge_batch(&none, &[], self.groups)?;
+            let nothing: Vec<ArrayRef> = state.iter().map(|field| nothing(field)).collect();
+            accumulator.merge_batch(&nothing, &[last], self.groups)?;
         }
         Ok(())
     }
@@ -162,5 +163,31 @@ impl Accumulators {
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.accumulators.iter().map(|accumulator| accumulator.size()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::timestamp;
+    use datafusion::arrow::array::Array;
+
+    #[test]
+    fn a_group_without_rows_counts_nothing_and_has_no_value() {
+        let fields = vec![Field::new("n", DataType::Int64, true), Field::new("t", timestamp(), true)];
+        let input = Arc::new(Schema::new(fields));
+        let specs = [
+            (AggregateKind::Count, None),
+            (AggregateKind::Sum, Some(0)),
+            (AggregateKind::Max, Some(1)),
+            (AggregateKind::Min, Some(0)),
+        ];
+        let specs = specs.map(|(kind, column)| AggregateSpec { kind, column });
+        let set = Arc::new(AggregateSet::new(&specs, &input).expect("a set"));
+        let mut accumulators = set.accumulators().expect("accumulators");
+        accumulators.ensure_groups(1).expect("makes room");
+        let results = accumulators.take_results().expect("results");
+        assert_eq!(results[0].as_ref(), &Int64Array::from(vec![0]) as &dyn Array);
+        assert!(results[1..].iter().all(|result| result.len() == 1 && result.is_null(0)));
     }
 }

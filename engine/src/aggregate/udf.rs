@@ -1,24 +1,30 @@
 //! The aggregate functions of Spark as DataFusion's planner and our state both see them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type,
+    Int64Type,
 };
 use datafusion::common::{Result, exec_err};
 use datafusion::functions_aggregate::{count::count_udaf, min_max::max_udaf, min_max::min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
-use super::checked_sum::{SingleGroup, SumGroups};
+use super::checked_sum::SumGroups;
+use super::float_extreme::FloatGroups;
+use super::nested_extreme::{ExtremeGroups, is_nested};
+use super::single::{SharedGroups, SingleGroup};
 use crate::functions::AggregateKind;
+use crate::types::average_of_decimals;
 
 /// The function that computes `kind`; its arguments must have been coerced as the registry does.
 pub fn aggregate_udf(kind: AggregateKind) -> Arc<AggregateUDF> {
     match kind {
         AggregateKind::Count => count_udaf(),
-        AggregateKind::Min => min_udaf(),
-        AggregateKind::Max => max_udaf(),
+        AggregateKind::Min => Arc::new(AggregateUDF::from(SparkExtreme::new(min_udaf(), Ordering::Less))),
+        AggregateKind::Max => Arc::new(AggregateUDF::from(SparkExtreme::new(max_udaf(), Ordering::Greater))),
         AggregateKind::Sum => Arc::new(AggregateUDF::from(SparkSum::new(Finish::Sum))),
         AggregateKind::Avg => Arc::new(AggregateUDF::from(SparkSum::new(Finish::Average))),
     }
@@ -60,17 +66,6 @@ impl SparkSum {
     }
 }
 
-/// As Spark: four more digits in all and after the point; beyond 38 the whole digits stay and the scale gives way, down to 6.
-fn average_of_decimals(precision: u8, scale: i8) -> DataType {
-    let (wide, wide_scale) = (precision + 4, scale + 4);
-    if wide <= DECIMAL128_MAX_PRECISION {
-        return DataType::Decimal128(wide, wide_scale);
-    }
-    let whole_digits = wide as i8 - wide_scale;
-    let scale = (DECIMAL128_MAX_PRECISION as i8 - whole_digits).max(wide_scale.min(6));
-    DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale)
-}
-
 impl AggregateUDFImpl for SparkSum {
     fn name(&self) -> &str {
         match self.finish {
@@ -93,11 +88,13 @@ impl AggregateUDFImpl for SparkSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match args.expr_fields[0].data_type() {
-            DataType::Int64 => Box::new(SingleGroup::new(self.groups::<Int64Type>(&args)?)),
-            DataType::Float64 => Box::new(SingleGroup::new(self.groups::<Float64Type>(&args)?)),
-            _ => Box::new(SingleGroup::new(self.groups::<Decimal128Type>(&args)?)),
-        })
+        let argument = args.expr_fields[0].data_type().clone();
+        let groups: SharedGroups = match argument {
+            DataType::Int64 => Box::new(self.groups::<Int64Type>(&args)?),
+            DataType::Float64 => Box::new(self.groups::<Float64Type>(&args)?),
+            _ => Box::new(self.groups::<Decimal128Type>(&args)?),
+        };
+        Ok(Box::new(SingleGroup::new(groups, argument)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -122,14 +119,91 @@ impl AggregateUDFImpl for SparkSum {
     }
 }
 
+/// `min` and `max`: DataFusion's where it has an accumulator of groups for the type, ours for floats and nested values,
+/// whose NaN and nulls Spark orders otherwise, and for booleans, since DataFusion's adapter has no state without groups.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SparkExtreme {
+    /// How a value compares with the best so far when it is better.
+    better: Ordering,
+    of_plain: Arc<AggregateUDF>,
+    signature: Signature,
+}
+
+impl SparkExtreme {
+    fn new(of_plain: Arc<AggregateUDF>, better: Ordering) -> Self {
+        SparkExtreme { better, of_plain, signature: Signature::any(1, Volatility::Immutable) }
+    }
+
+    /// Our own accumulator; none where DataFusion's is used.
+    fn own_groups(&self, args: &AccumulatorArgs) -> Result<Option<SharedGroups>> {
+        let argument = args.expr_fields[0].data_type();
+        Ok(match argument {
+            DataType::Float32 => Some(Box::new(FloatGroups::<Float32Type>::new(self.better))),
+            DataType::Float64 => Some(Box::new(FloatGroups::<Float64Type>::new(self.better))),
+            _ if is_nested(argument) || !self.of_plain.groups_accumulator_supported(args.clone()) => {
+                Some(Box::new(ExtremeGroups::new(self.better, argument)?))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl AggregateUDFImpl for SparkExtreme {
+    fn name(&self) -> &str {
+        if self.better == Ordering::Less { "spark_min" } else { "spark_max" }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments[0].clone())
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match self.own_groups(&args)? {
+            Some(groups) => Ok(Box::new(SingleGroup::new(groups, args.expr_fields[0].data_type().clone()))),
+            None => self.of_plain.accumulator(args),
+        }
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        self.of_plain.state_fields(args)
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        match self.own_groups(&args)? {
+            Some(groups) => Ok(groups),
+            None => self.of_plain.create_groups_accumulator(args),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::arrow::datatypes::Schema;
+    use datafusion::logical_expr::EmitTo;
+    use datafusion::physical_expr::aggregate::AggregateExprBuilder;
+    use datafusion::physical_expr::expressions::Column;
 
     #[test]
-    fn an_average_of_wide_decimals_keeps_its_whole_digits() {
-        assert_eq!(average_of_decimals(10, 2), DataType::Decimal128(14, 6));
-        assert_eq!(average_of_decimals(38, 10), DataType::Decimal128(38, 10));
-        assert_eq!(average_of_decimals(38, 0), DataType::Decimal128(38, 4));
+    fn every_min_and_max_has_groups_of_its_own() {
+        for data_type in [DataType::Boolean, DataType::Utf8, DataType::Float64, DataType::Null, DataType::Binary] {
+            let schema = Arc::new(Schema::new(vec![Field::new("v", data_type.clone(), true)]));
+            let column = Arc::new(Column::new("v", 0));
+            let least = AggregateExprBuilder::new(aggregate_udf(AggregateKind::Min), vec![column])
+                .schema(schema)
+                .alias("least")
+                .build()
+                .expect("a type with an order");
+            let mut groups = least.create_groups_accumulator().expect("has one");
+            assert_eq!(groups.state(EmitTo::All).expect("drains").len(), 1, "{data_type}");
+        }
     }
 }

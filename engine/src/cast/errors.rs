@@ -2,8 +2,9 @@
 
 use datafusion::arrow::datatypes::DataType;
 
+use super::CastMode;
 use crate::error::{ExceptionKind, SparkError};
-use crate::types::quoted_sql_name;
+use crate::types::{is_integral, is_numeric, quoted_sql_name};
 
 fn runtime(class: &str, state: &str, message: String) -> SparkError {
     SparkError::new(ExceptionKind::Runtime, class, state, message)
@@ -64,11 +65,55 @@ pub fn out_of_range(value: &str, precision: u8, scale: i8) -> SparkError {
 
 /// A cast that no value could pass; `sql` is the expression's text.
 pub fn impossible(sql: &str, from: &DataType, to: &DataType) -> SparkError {
+    refused(sql, from, to, "CAST_WITHOUT_SUGGESTION", ".")
+}
+
+/// A cast that the mode does not have, with Spark's advice where it has some.
+pub fn refused_in(sql: &str, from: &DataType, to: &DataType, mode: CastMode) -> SparkError {
+    let function = match (from, to) {
+        _ if mode == CastMode::Legacy => None,
+        (_, DataType::Date32) if is_numeric(from) => Some("DATE_FROM_UNIX_DATE"),
+        (DataType::Date32, _) if is_numeric(to) => Some("UNIX_DATE"),
+        _ => None,
+    };
+    if let Some(function) = function {
+        let advice = format!(
+            ". To convert values from {} to {}, you can use the functions `{function}` instead.",
+            quoted_sql_name(from),
+            quoted_sql_name(to)
+        );
+        return refused(sql, from, to, "CAST_WITH_FUNC_SUGGESTION", &advice)
+            .with("functionNames", format!("`{function}`"));
+    }
+    if mode == CastMode::Ansi && legacy_only(from, to) {
+        let advice = format!(
+            " with ANSI mode on. If you have to cast {} to {}, you can set \"spark.sql.ansi.enabled\" as 'false'.",
+            quoted_sql_name(from),
+            quoted_sql_name(to)
+        );
+        return refused(sql, from, to, "CAST_WITH_CONF_SUGGESTION", &advice)
+            .with("config", "\"spark.sql.ansi.enabled\"")
+            .with("configVal", "'false'");
+    }
+    impossible(sql, from, to)
+}
+
+/// Casts that Spark has only with ANSI mode off.
+fn legacy_only(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Binary, Boolean, Date32, Timestamp};
+    match (from, to) {
+        (Boolean, Timestamp(_, Some(_))) | (Date32 | Timestamp(_, Some(_)), Boolean) => true,
+        (_, Binary) => is_integral(from),
+        _ => false,
+    }
+}
+
+fn refused(sql: &str, from: &DataType, to: &DataType, sub_class: &str, advice: &str) -> SparkError {
     let (from, to) = (quoted_sql_name(from), quoted_sql_name(to));
     SparkError::analysis(
-        "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION",
+        &format!("DATATYPE_MISMATCH.{sub_class}"),
         "42K09",
-        format!("Cannot resolve \"{sql}\" due to data type mismatch: cannot cast {from} to {to}."),
+        format!("Cannot resolve \"{sql}\" due to data type mismatch: cannot cast {from} to {to}{advice}"),
     )
     .with("sqlExpr", format!("\"{sql}\""))
     .with("srcType", from)

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::common::Result;
 
+use super::hexadecimal::{FLOAT, parse_hexadecimal};
 use super::number_text::{DecimalText, parse_boolean, parse_decimal, parse_double, parse_integer, trim_all};
 use super::time_text::{parse_date, parse_timestamp, parse_timestamp_ntz};
 use super::{CastMode, errors};
@@ -59,7 +60,8 @@ pub(super) fn cast_text(array: &StringArray, to: &DataType, mode: CastMode, zone
             // Read as a float at once: through a double would round twice.
             let float = |text: &str| match parse_double(text)? {
                 value if value.is_finite() => {
-                    trim_all(text).trim_end_matches(['d', 'D', 'f', 'F']).parse::<f32>().ok()
+                    let number = trim_all(text).trim_end_matches(['d', 'D', 'f', 'F']);
+                    number.parse::<f32>().ok().or_else(|| parse_hexadecimal(number, &FLOAT).map(|value| value as f32))
                 }
                 value => Some(value as f32),
             };

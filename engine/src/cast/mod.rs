@@ -5,6 +5,7 @@
 
 mod errors;
 mod from_text;
+mod hexadecimal;
 mod number;
 mod number_text;
 mod rules;
@@ -27,7 +28,7 @@ use crate::clock::BatchClock;
 use crate::functions::kernel::{Kernel, bad_parameters, call, elementwise, text_parameter};
 use crate::types::{Zone, is_numeric, parse_json_type, to_json_value};
 
-pub use errors::impossible;
+pub use errors::{impossible, out_of_range, refused_in};
 pub use number::rescale;
 pub use number_text::{
     DecimalText, double_to_string, fits, parse_boolean, parse_decimal, parse_double, parse_integer, trim_all,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float64Array, PrimitiveArray,
+};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -85,12 +87,7 @@ pub(super) fn cast_number(array: &ArrayRef, to: &DataType, mode: CastMode) -> Re
         (Boolean, _) => Ok(compute::cast(array, to)?),
         (_, Boolean) => to_boolean(array),
         (Float32 | Float64, Float32 | Float64) => Ok(compute::cast(array, to)?),
-        (Float32, Decimal128(..)) => float_to_decimal(array, to, mode, |value| {
-            let mut text = String::new();
-            super::number_text::write_float(&mut text, value as f32);
-            text
-        }),
-        (Float64, Decimal128(..)) => float_to_decimal(array, to, mode, double_to_string),
+        (Float32 | Float64, Decimal128(..)) => float_to_decimal(array, to, mode),
         (Float32 | Float64, _) => with_integer!(to, float_to_integer[](array, to, mode)),
         (Decimal128(..), Decimal128(..)) => decimal_to_decimal(array, to, mode),
         (Decimal128(_, scale), Float32 | Float64) => decimal_to_float(array, *scale, to),
@@ -199,15 +196,18 @@ fn integer_to_decimal<A: Integer>(array: &ArrayRef, to: &DataType, mode: CastMod
     Ok(Arc::new(cast.with_precision_and_scale(precision, scale)?))
 }
 
-fn float_to_decimal(array: &ArrayRef, to: &DataType, mode: CastMode, text: impl Fn(f64) -> String) -> Result<ArrayRef> {
+/// By the text of a double, of a float too. As Spark: what is no number becomes null in every mode.
+fn float_to_decimal(array: &ArrayRef, to: &DataType, mode: CastMode) -> Result<ArrayRef> {
     let (precision, scale) = decimal_parts(to);
     let doubles = compute::cast(array, &DataType::Float64)?;
-    let convert = |value: f64| match parse_decimal(&text(value), precision, scale) {
+    let doubles: Float64Array =
+        doubles.as_primitive::<Float64Type>().unary_opt(|value| value.is_finite().then_some(value));
+    let convert = |value: f64| match parse_decimal(&double_to_string(value), precision, scale) {
         DecimalText::Value(value) => Some(value),
         DecimalText::Malformed | DecimalText::OutOfRange => None,
     };
-    let error = |value: f64| errors::out_of_range(&text(value), precision, scale);
-    let cast = map_values::<Float64Type, Decimal128Type>(doubles.as_primitive(), mode, convert, error)?;
+    let error = |value: f64| errors::out_of_range(&double_to_string(value), precision, scale);
+    let cast = map_values::<Float64Type, Decimal128Type>(&doubles, mode, convert, error)?;
     Ok(Arc::new(cast.with_precision_and_scale(precision, scale)?))
 }
 

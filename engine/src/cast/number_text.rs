@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::hexadecimal::{DOUBLE, parse_hexadecimal};
+
 /// Writes a double as Java's `Double.toString`: `1.0`, `1.0E10`, `-0.0`, `NaN`, `Infinity`.
 pub fn write_double(out: &mut String, value: f64) {
     if value.is_nan() {
@@ -156,7 +158,7 @@ pub fn parse_double(text: &str) -> Option<f64> {
     let text = trim_all(text);
     let last = *text.as_bytes().last()?;
     if last.is_ascii_digit() || last == b'.' {
-        return text.parse().ok();
+        return text.parse().ok().or_else(|| parse_hexadecimal(text, &DOUBLE));
     }
     let lower = text.to_ascii_lowercase();
     match lower.as_str() {
@@ -165,7 +167,10 @@ pub fn parse_double(text: &str) -> Option<f64> {
         "-inf" | "-infinity" => Some(f64::NEG_INFINITY),
         _ => {
             let number = lower.strip_suffix(['d', 'f'])?;
-            if number.ends_with(|last: char| last.is_ascii_digit() || last == '.') { number.parse().ok() } else { None }
+            if !number.ends_with(|last: char| last.is_ascii_digit() || last == '.') {
+                return None;
+            }
+            number.parse().ok().or_else(|| parse_hexadecimal(number, &DOUBLE))
         }
     }
 }

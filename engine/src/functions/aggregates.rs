@@ -7,7 +7,7 @@ use super::coercion::is_orderable;
 use super::interval::parse_interval;
 use super::registry::{AggregateCall, AggregateKind, Build, Built, Call, Function, TimeWindow, Typed};
 use crate::error::{ExceptionKind, SparkError};
-use crate::types::{is_integral, is_numeric};
+use crate::types::{average_of_decimals, is_integral, is_numeric};
 
 const fn row(name: &'static str, build: Build) -> Function {
     Function { name, build }
@@ -41,9 +41,21 @@ fn aggregate(
 fn count(call: &Call<'_>) -> Result<Built, SparkError> {
     match call.args.len() {
         1 => aggregate(call, AggregateKind::Count, call.args[0].clone(), DataType::Int64, false),
-        0 => call.arity(1..=usize::MAX).and(Err(SparkError::unsupported("`count` of nothing"))),
+        0 => Err(count_of_nothing()),
         _ => Err(SparkError::unsupported("`count` of several expressions")),
     }
+}
+
+fn count_of_nothing() -> SparkError {
+    let message = "The `count` requires >= 1 parameters but the actual number is 0. If you have to call this function \
+                   with 0 parameters, set the legacy configuration \"spark.sql.legacy.allowParameterlessCount\" to \
+                   \"true\".";
+    SparkError::analysis("WRONG_NUM_ARGS.WITH_SUGGESTION", "42605", message)
+        .with("functionName", "`count`")
+        .with("expectedNum", ">= 1")
+        .with("actualNum", 0)
+        .with("legacyConfKey", "\"spark.sql.legacy.allowParameterlessCount\"")
+        .with("legacyConfValue", "\"true\"")
 }
 
 /// The argument in the type that sums take: integers as `bigint`, floats and text as `double`, decimals as they are.
@@ -72,19 +84,9 @@ fn sum(call: &Call<'_>) -> Result<Built, SparkError> {
 }
 
 fn average(call: &Call<'_>) -> Result<Built, SparkError> {
-    const DIGITS_MORE: i16 = 4;
-    const PRECISION_MAX: i16 = 38;
     let argument = summable(call)?;
     let data_type = match &argument.data_type {
-        DataType::Decimal128(precision, scale) => {
-            let (precision, scale) = (i16::from(*precision) + DIGITS_MORE, i16::from(*scale) + DIGITS_MORE);
-            // Beyond 38 digits the fraction gives way, down to six digits.
-            let cut = (PRECISION_MAX - (precision - scale)).max(scale.min(6));
-            let scale = if precision > PRECISION_MAX { cut } else { scale };
-            let narrow = u8::try_from(precision.min(PRECISION_MAX)).ok().zip(i8::try_from(scale).ok());
-            let (precision, scale) = narrow.expect("both are between 0 and 42");
-            DataType::Decimal128(precision, scale)
-        }
+        DataType::Decimal128(precision, scale) => average_of_decimals(*precision, *scale),
         _ => DataType::Float64,
     };
     let argument = match argument.data_type {

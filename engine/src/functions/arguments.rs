@@ -161,6 +161,21 @@ pub fn mismatch(sql: &str, sub_class: &str, detail: impl std::fmt::Display) -> S
     .with("sqlExpr", format!("\"{sql}\""))
 }
 
+/// The error of an operator whose two sides have no type in common.
+pub(super) fn different_operands(name: &str, left: &DataType, right: &DataType) -> SparkError {
+    let (left, right) = (quoted_sql_name(left), quoted_sql_name(right));
+    let detail =
+        format!("the left and right operands of the binary operator have incompatible types ({left} and {right}).");
+    mismatch(name, "BINARY_OP_DIFF_TYPES", detail).with("left", left).with("right", right)
+}
+
+/// The error of an operator whose sides have one type that it does not take.
+pub(super) fn wrong_operand(name: &str, required: &str, data_type: &DataType) -> SparkError {
+    let given = quoted_sql_name(data_type);
+    let detail = format!("the binary operator requires the input type {required}, not {given}.");
+    mismatch(name, "BINARY_OP_WRONG_TYPE", detail).with("inputType", required).with("actualDataType", given)
+}
+
 /// A kernel over arguments, as a builder's result.
 pub fn scalar<K: Kernel>(
     kernel: K,

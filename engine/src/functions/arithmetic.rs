@@ -144,7 +144,7 @@ impl Arithmetic {
                 Some(value) => builder.append_value(value),
                 None if self.ansi => {
                     let zero = self.operator.divides() && other == zero_value;
-                    return Err(if zero { self.by_zero() } else { self.overflow() }.into());
+                    return Err(if zero { self.by_zero() } else { self.overflow(&one, &other) }.into());
                 }
                 None => builder.append_null(),
             }
@@ -245,7 +245,24 @@ impl Arithmetic {
         SparkError::new(ExceptionKind::Runtime, class, "22012", message).with("config", "\"spark.sql.ansi.enabled\"")
     }
 
-    fn overflow(&self) -> SparkError {
+    fn overflow(&self, left: &dyn std::fmt::Debug, right: &dyn std::fmt::Debug) -> SparkError {
+        if matches!(self.to, DataType::Int8 | DataType::Int16) {
+            let (symbol, tolerant) = (self.operator.symbol(), self.operator.tolerant());
+            // Spark writes both small types with the suffix of a short.
+            return SparkError::new(
+                ExceptionKind::Runtime,
+                "BINARY_ARITHMETIC_OVERFLOW",
+                "22003",
+                format!(
+                    "{left:?}S {symbol} {right:?}S caused overflow. Use `{tolerant}` to ignore overflow problem and return \
+                     NULL."
+                ),
+            )
+            .with("value1", format!("{left:?}S"))
+            .with("symbol", symbol)
+            .with("value2", format!("{right:?}S"))
+            .with("functionName", format!("`{tolerant}`"));
+        }
         let type_word = match &self.to {
             DataType::Int32 => "integer".to_owned(),
             DataType::Int64 => "long".to_owned(),

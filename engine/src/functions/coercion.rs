@@ -1,6 +1,6 @@
 //! The common type of several, by Spark's ANSI rules.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 
 use crate::types::{DECIMAL_PRECISION_MAX, array_of, is_integral, is_numeric, map_fields, map_of, timestamp};
 
@@ -119,6 +119,18 @@ fn nested(one: &DataType, other: &DataType) -> Option<DataType> {
             Some(DataType::Struct(fields.into()))
         }
         _ => None,
+    }
+}
+
+/// Whether the types differ in the names of fields and in what may be null at most. As Spark's `equalsStructurally`.
+pub fn same_structure(one: &DataType, other: &DataType) -> bool {
+    match (one, other) {
+        (DataType::Struct(one), DataType::Struct(other)) => {
+            let alike = |(one, other): (&FieldRef, &FieldRef)| same_structure(one.data_type(), other.data_type());
+            one.len() == other.len() && one.iter().zip(other).all(alike)
+        }
+        (DataType::List(one), DataType::List(other)) => same_structure(one.data_type(), other.data_type()),
+        _ => one == other,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `greatest` and `least`: over columns, row by row, nulls left out.
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
-use datafusion::arrow::compute::{self, kernels::cmp, kernels::zip::zip};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, make_comparator};
+use datafusion::arrow::compute::{self, SortOptions, kernels::cmp, kernels::zip::zip};
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
@@ -46,12 +46,23 @@ impl Kernel for Extreme {
 
 impl Extreme {
     fn better(&self, one: &ArrayRef, other: &ArrayRef) -> Result<ArrayRef> {
-        let wins = if self.greatest { cmp::gt_eq(one, other)? } else { cmp::lt_eq(one, other)? };
+        let wins = match one.data_type() {
+            DataType::Struct(_) | DataType::List(_) => self.nested_wins(one, other)?,
+            _ if self.greatest => cmp::gt_eq(one, other)?,
+            _ => cmp::lt_eq(one, other)?,
+        };
         // Where one side is null the other wins.
         let other_null = compute::is_null(other)?;
         let wins = BooleanArray::from_iter(
             (0..one.len()).map(|row| Some(other_null.value(row) || (one.is_valid(row) && wins.value(row)))),
         );
         Ok(zip(&wins, one, other)?)
+    }
+
+    /// Nulls inside of nested values come first, as in every order of Spark's.
+    fn nested_wins(&self, one: &ArrayRef, other: &ArrayRef) -> Result<BooleanArray> {
+        let order = make_comparator(one, other, SortOptions { descending: false, nulls_first: true })?;
+        let wins = |row| if self.greatest { order(row, row).is_ge() } else { order(row, row).is_le() };
+        Ok((0..one.len()).map(|row| Some(wins(row))).collect())
     }
 }

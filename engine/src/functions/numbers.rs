@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator as DataFusionOperator};
 
-use super::arguments::{mismatch, scalar};
+use super::arguments::{different_operands, scalar, wrong_operand};
 use super::arithmetic::{Arithmetic, Operator, decimal_result};
 use super::coercion::{common_type, common_type_of, decimal_for, is_orderable};
 use super::extremes::Extreme;
@@ -35,6 +35,7 @@ pub(super) static TABLE: &[Function] = &[
     row("&", |call| bits(call, DataFusionOperator::BitwiseAnd)),
     row("|", |call| bits(call, DataFusionOperator::BitwiseOr)),
     row("^", |call| bits(call, DataFusionOperator::BitwiseXor)),
+    row("~", bitwise_not),
     row("abs", abs),
     row("round", round),
     row("floor", |call| whole(call, UnaryOperator::Floor, "FLOOR")),
@@ -122,34 +123,13 @@ fn add_days(call: &Call<'_>, subtract: bool) -> Result<Built, SparkError> {
     scalar(DateAdd { subtract }, arguments, DataType::Date32, call.any_nullable(), name)
 }
 
-fn wrong_operand(name: &str, required: &str, data_type: &DataType) -> SparkError {
-    mismatch(
-        name,
-        "BINARY_OP_WRONG_TYPE",
-        format!(
-            "the binary operator requires the input type {required}, not {}.",
-            quoted_sql_name(data_type)
-        ),
-    )
-    .with("inputType", required)
-    .with("actualDataType", quoted_sql_name(data_type))
-}
-
 /// An operator on numbers; text beside a number becomes one.
 fn arithmetic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
     call.arity(2..=2)?;
     let name = operator_name(call, operator);
     let (left, right) = (&call.args[0].data_type, &call.args[1].data_type);
     let Some(mut common) = common_type(left, right) else {
-        return Err(mismatch(
-            &name,
-            "BINARY_OP_DIFF_TYPES",
-            format!(
-                "the left and right operands of the binary operator have incompatible types ({} and {}).",
-                quoted_sql_name(left),
-                quoted_sql_name(right)
-            ),
-        ));
+        return Err(different_operands(&name, left, right));
     };
     if common == DataType::Null {
         common = DataType::Float64;
@@ -164,9 +144,14 @@ fn arithmetic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> 
         Operator::Divide => (DataType::Float64, DataType::Float64),
         Operator::IntegralDivide if is_integral(&common) => (DataType::Int64, DataType::Int64),
         Operator::IntegralDivide => return Err(wrong_operand(&name, "(\"DECIMAL\" or \"BIGINT\")", &common)),
-        _ => (common.clone(), common),
+        _ => (common.clone(), common.clone()),
     };
-    let arguments = vec![call.coerced(0, &operand)?, call.coerced(1, &operand)?];
+    // Text becomes what it has in common with the other side first: `'1.5' / 2` fails, since no integer is read.
+    let argument = |index: usize| match &call.args[index].data_type {
+        DataType::Utf8 => implicit_cast(call.coerced(index, &common)?, &operand, call.settings),
+        _ => call.coerced(index, &operand),
+    };
+    let arguments = vec![argument(0)?, argument(1)?];
     let nullable = call.any_nullable() || matches!(operator, Operator::Divide | Operator::Remainder | Operator::IntegralDivide);
     let kernel = Arithmetic { operator, to: result.clone(), ansi: call.settings.ansi };
     scalar(kernel, arguments, result, nullable, name)
@@ -308,10 +293,25 @@ fn bits(call: &Call<'_>, operator: DataFusionOperator) -> Result<Built, SparkErr
     Ok(Built::Scalar(Typed::new(expr, common, call.any_nullable(), name)))
 }
 
+fn bitwise_not(call: &Call<'_>) -> Result<Built, SparkError> {
+    call.arity(1..=1)?;
+    let name = format!("~{}", call.args[0].name);
+    let argument = match &call.args[0].data_type {
+        data_type if is_integral(data_type) => call.args[0].clone(),
+        DataType::Null => call.coerced(0, &DataType::Int32)?,
+        _ => return Err(call.unexpected(0, "\"INTEGRAL\"")),
+    };
+    unary(call, UnaryOperator::BitwiseNot, argument.clone(), argument.data_type, name)
+}
+
 /// The largest or smallest of the arguments that are not null.
 fn extreme(call: &Call<'_>, greatest: bool) -> Result<Built, SparkError> {
     call.arity(2..=usize::MAX)?;
-    let common = common_type_of(call.args.iter().map(|argument| &argument.data_type)).filter(is_orderable);
+    let types = || call.args.iter().map(|argument| &argument.data_type);
+    // Text and other values have no common type here, though they have one in `coalesce`.
+    let text = types().any(|data_type| data_type == &DataType::Utf8);
+    let only_text = types().all(|data_type| matches!(data_type, DataType::Utf8 | DataType::Null));
+    let common = common_type_of(types()).filter(|common| is_orderable(common) && (!text || only_text));
     let Some(common) = common else {
         let types: Vec<String> = call.args.iter().map(|argument| quoted_sql_name(&argument.data_type)).collect();
         return Err(call.mismatch(

@@ -5,12 +5,13 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, lit};
 use datafusion::scalar::ScalarValue;
 
-use super::coercion::{common_type, common_type_of, is_orderable};
+use super::arguments::{different_operands, wrong_operand};
+use super::coercion::{common_type, common_type_of, is_orderable, same_structure};
 use super::kernels::raises;
 use super::registry::{Build, Built, Call, Function, Typed};
 use super::typed::implicit_cast;
 use crate::error::SparkError;
-use crate::types::quoted_sql_name;
+use crate::types::{as_nullable, is_integral, quoted_sql_name};
 
 const fn row(name: &'static str, build: Build) -> Function {
     Function { name, build }
@@ -57,16 +58,10 @@ fn comparable(call: &Call<'_>, symbol: &str) -> Result<(Typed, Typed), SparkErro
     call.arity(2..=2)?;
     let (left, right) = (&call.args[0], &call.args[1]);
     let name = format!("({} {symbol} {})", left.name, right.name);
-    let Some(common) = common_type(&left.data_type, &right.data_type) else {
-        return Err(super::arguments::mismatch(
-            &name,
-            "BINARY_OP_DIFF_TYPES",
-            format!(
-                "the left and right operands of the binary operator have incompatible types ({} and {}).",
-                quoted_sql_name(&left.data_type),
-                quoted_sql_name(&right.data_type)
-            ),
-        ));
+    let common = common_type(&left.data_type, &right.data_type)
+        .or_else(|| same_structure(&left.data_type, &right.data_type).then(|| as_nullable(&left.data_type)));
+    let Some(common) = common else {
+        return Err(different_operands(&name, &left.data_type, &right.data_type));
     };
     if !is_orderable(&common) {
         return Err(super::arguments::mismatch(
@@ -97,10 +92,60 @@ fn one_zero(value: Typed) -> Expr {
 
 fn compare(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
     let symbol = operator.to_string();
+    let whole;
+    let call = match without_fraction(call, operator) {
+        Some(Without::Constant(value)) => {
+            return Ok(Built::Scalar(Typed::literal(ScalarValue::Boolean(Some(value)))));
+        }
+        Some(Without::Fraction(args)) => {
+            whole = Call { args, ..*call };
+            &whole
+        }
+        None => call,
+    };
     let (left, right) = comparable(call, &symbol)?;
     let name = format!("({} {symbol} {})", left.name, right.name);
     let nullable = left.nullable || right.nullable;
     Ok(Built::Scalar(Typed::new(binary(left, operator, right), DataType::Boolean, nullable, name)))
+}
+
+/// What becomes of an order of an integer and a decimal literal.
+enum Without {
+    /// No integer is beyond the literal.
+    Constant(bool),
+    /// The arguments, with a `bigint` for the literal: what is above 1.5 is above 1.
+    Fraction(Vec<Typed>),
+}
+
+/// As Spark, which shows it in the name too: `n > 1.5` is `(n > 1)`. None for other arguments and operators.
+fn without_fraction(call: &Call<'_>, operator: Operator) -> Option<Without> {
+    let (integer, literal) = match call.args.as_slice() {
+        [left, right] if is_integral(&left.data_type) => (0, right),
+        [left, right] if is_integral(&right.data_type) => (1, left),
+        _ => return None,
+    };
+    let Some(ScalarValue::Decimal128(Some(unscaled), _, scale)) = literal.literal else { return None };
+    let unit = 10i128.checked_pow(u32::try_from(scale).ok()?)?;
+    let floor = unscaled.div_euclid(unit);
+    let ceiling = floor + i128::from(unscaled.rem_euclid(unit) != 0);
+    // Seen from the integer's side, and whether the bound itself is left out.
+    let (above, strict) = match (operator, integer) {
+        (Operator::Gt, 0) | (Operator::Lt, 1) => (true, true),
+        (Operator::GtEq, 0) | (Operator::LtEq, 1) => (true, false),
+        (Operator::Lt, 0) | (Operator::Gt, 1) => (false, true),
+        (Operator::LtEq, 0) | (Operator::GtEq, 1) => (false, false),
+        _ => return None,
+    };
+    if unscaled < i128::from(i64::MIN).checked_mul(unit)? {
+        return Some(Without::Constant(above));
+    }
+    if unscaled > i128::from(i64::MAX).checked_mul(unit)? {
+        return Some(Without::Constant(!above));
+    }
+    let bound = i64::try_from(if above == strict { floor } else { ceiling }).ok()?;
+    let bound = Typed::literal(ScalarValue::Int64(Some(bound)));
+    let kept = call.args[integer].clone();
+    Some(Without::Fraction(if integer == 0 { vec![kept, bound] } else { vec![bound, kept] }))
 }
 
 fn equal(call: &Call<'_>) -> Result<Built, SparkError> {
@@ -150,7 +195,7 @@ fn scalar_of(built: Built) -> Result<Typed, SparkError> {
 fn logic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
     call.arity(2..=2)?;
     let name = format!("({} {operator} {})", call.args[0].name, call.args[1].name);
-    let (left, right) = (call.boolean(0)?, call.boolean(1)?);
+    let (left, right) = truth_values(call, &name)?;
     let nullable = left.nullable || right.nullable;
     let expr = if raises(&right.expr) {
         // The right side runs only for the rows that the left one leaves open, as in Spark.
@@ -166,6 +211,20 @@ fn logic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)))
     };
     Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, nullable, name)))
+}
+
+/// Both sides of `and` and `or` as booleans, with Spark's refusals of other types.
+fn truth_values(call: &Call<'_>, name: &str) -> Result<(Typed, Typed), SparkError> {
+    let (left, right) = (&call.args[0].data_type, &call.args[1].data_type);
+    let truth = |data_type: &DataType| matches!(data_type, DataType::Boolean | DataType::Null | DataType::Utf8);
+    if truth(left) && truth(right) {
+        return Ok((call.boolean(0)?, call.boolean(1)?));
+    }
+    Err(if left == right {
+        wrong_operand(name, "\"BOOLEAN\"", left)
+    } else {
+        different_operands(name, left, right)
+    })
 }
 
 fn not(call: &Call<'_>) -> Result<Built, SparkError> {
@@ -321,7 +380,11 @@ fn case(call: &Call<'_>, name: String) -> Result<Built, SparkError> {
     let mut values = values.into_iter();
     let mut branches = Vec::with_capacity(count / 2);
     for pair in 0..count / 2 {
-        let condition = call.boolean(2 * pair)?;
+        let condition = match &call.args[2 * pair].data_type {
+            DataType::Boolean | DataType::Null => call.boolean(2 * pair)?,
+            // No text here, though `and` takes it.
+            _ => return Err(call.unexpected(2 * pair, "\"BOOLEAN\"")),
+        };
         let value = values.next().ok_or_else(|| SparkError::unsupported("a branch without a value"))?;
         branches.push((Box::new(condition.expr), Box::new(value.expr)));
     }

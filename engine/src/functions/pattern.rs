@@ -67,8 +67,8 @@ pub(super) fn like_to_regex(pattern: &str, ignore_case: bool) -> Result<String, 
             '_' => regex.push('.'),
             '\\' => match chars.next() {
                 Some(next @ ('%' | '_' | '\\')) => regex.push_str(&regex::escape(next.encode_utf8(&mut [0; 4]))),
-                Some(_) => return Err(invalid_like(pattern, "ESC_IN_THE_MIDDLE", "the escape character is not allowed to precede")),
-                None => return Err(invalid_like(pattern, "ESC_AT_THE_END", "the escape character is not allowed to end with")),
+                Some(_) => return Err(invalid_like(pattern, "ESC_IN_THE_MIDDLE", "precede")),
+                None => return Err(invalid_like(pattern, "ESC_AT_THE_END", "end with")),
             },
             other => regex.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
         }
@@ -77,12 +77,35 @@ pub(super) fn like_to_regex(pattern: &str, ignore_case: bool) -> Result<String, 
     Ok(regex)
 }
 
+/// The `LIKE` pattern that means the same with a backslash as its escape character.
+pub(super) fn with_backslashes(pattern: &str, escape: char) -> Result<String, SparkError> {
+    let mut out = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        let literal = match c {
+            _ if c == escape => match chars.next() {
+                Some(next) if next == escape || matches!(next, '%' | '_') => next,
+                Some(_) => return Err(invalid_like(pattern, "ESC_IN_THE_MIDDLE", "precede")),
+                None => return Err(invalid_like(pattern, "ESC_AT_THE_END", "end with")),
+            },
+            '\\' => c,
+            _ => {
+                out.push(c);
+                continue;
+            }
+        };
+        out.push_str(if matches!(literal, '%' | '_' | '\\') { "\\" } else { "" });
+        out.push(literal);
+    }
+    Ok(out)
+}
+
 fn invalid_like(pattern: &str, sub_class: &str, what: &str) -> SparkError {
     SparkError::new(
         ExceptionKind::Analysis,
         &format!("INVALID_FORMAT.{sub_class}"),
         "42601",
-        format!("The format is invalid: '{pattern}'. The escape character is '\\': {what} the pattern."),
+        format!("The format is invalid: '{pattern}'. The escape character is not allowed to {what} it here."),
     )
 }
 
@@ -139,5 +162,7 @@ mod tests {
         assert_eq!(like_to_regex("a.%", false).unwrap(), "(?s)^a\\..*$");
         assert_eq!(like_to_regex("a\\b", false).unwrap_err().class, "INVALID_FORMAT.ESC_IN_THE_MIDDLE");
         assert_eq!(like_to_regex("a\\", false).unwrap_err().class, "INVALID_FORMAT.ESC_AT_THE_END");
+        assert_eq!(with_backslashes("a!%b%!!\\", '!').unwrap(), "a\\%b%!\\\\");
+        assert_eq!(with_backslashes("a!b", '!').unwrap_err().class, "INVALID_FORMAT.ESC_IN_THE_MIDDLE");
     }
 }

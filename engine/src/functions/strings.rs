@@ -6,7 +6,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::arguments::scalar;
 use super::kernels::datafusion_function;
-use super::pattern::like_to_regex;
+use super::pattern::{like_to_regex, with_backslashes};
 use super::registry::{Build, Built, Call, Function, Typed};
 use super::text::{Text, TextOperator};
 use crate::error::SparkError;
@@ -207,16 +207,14 @@ fn pad(call: &Call<'_>, operator: TextOperator) -> Result<Built, SparkError> {
     built(call, operator, vec![call.text(0)?, call.int(1)?, padding], name)
 }
 
-/// `instr(text, part)`, and `locate(part, text[, 1])` with its arguments the other way round.
+/// `instr(text, part)`, and `locate(part, text[, start])` with its arguments the other way round.
 fn position(call: &Call<'_>, text: usize, part: usize) -> Result<Built, SparkError> {
     let locate = call.lower_name() != "instr";
     call.arity(2..=if locate { 3 } else { 2 })?;
-    if call.args.get(2).is_some_and(|start| start.literal_integer() != Some(1)) {
-        return Err(SparkError::unsupported("`locate` from another position than 1"));
-    }
     let defaults: &[&str] = if locate && call.args.len() == 2 { &["1"] } else { &[] };
     let name = call.pretty_as(&call.lower_name(), defaults);
-    built(call, TextOperator::Position, vec![call.text(text)?, call.text(part)?], name)
+    let start = if call.args.len() == 3 { call.int(2)? } else { default_int(1) };
+    built(call, TextOperator::Position, vec![call.text(text)?, call.text(part)?, start], name)
 }
 
 fn repeat(call: &Call<'_>) -> Result<Built, SparkError> {
@@ -224,7 +222,31 @@ fn repeat(call: &Call<'_>) -> Result<Built, SparkError> {
     built(call, TextOperator::Repeat, vec![call.text(0)?, call.int(1)?], call.pretty())
 }
 
+/// `like(text, pattern, escape)` as one with a backslash for the other escape character.
+fn like_with_escape(call: &Call<'_>, operator: TextOperator) -> Result<Built, SparkError> {
+    let escape = call.args[2].literal_text().and_then(|text| {
+        let mut chars = text.chars();
+        chars.next().filter(|_| chars.next().is_none())
+    });
+    let (Some(escape), Some(pattern)) = (escape, call.args[1].literal_text()) else {
+        return Err(SparkError::unsupported("`LIKE .. ESCAPE` without a literal pattern and one literal character"));
+    };
+    let pattern = Typed::literal(ScalarValue::from(with_backslashes(pattern, escape)?)).named(&call.args[1].name);
+    let args = vec![call.args[0].clone(), pattern];
+    let built = like(&Call { args, ..*call }, operator)?;
+    match built {
+        Built::Scalar(typed) if operator == TextOperator::Like => {
+            let name = format!("{} ESCAPE '{escape}'", typed.name);
+            Ok(Built::Scalar(typed.named(name)))
+        }
+        built => Ok(built),
+    }
+}
+
 fn like(call: &Call<'_>, operator: TextOperator) -> Result<Built, SparkError> {
+    if call.args.len() == 3 && operator != TextOperator::RLike {
+        return like_with_escape(call, operator);
+    }
     call.arity(2..=2)?;
     let (left, right) = (&call.args[0].name, &call.args[1].name);
     let name = match operator {

@@ -46,7 +46,7 @@ pub enum TextOperator {
     /// `(text, length, pad)`.
     PadLeft,
     PadRight,
-    /// `(text, part)`: the position from 1, or 0.
+    /// `(text, part, start)`: the position from 1 of the first part at `start` or behind it, or 0.
     Position,
     InitCap,
     Reverse,
@@ -149,7 +149,7 @@ impl Text {
             TextOperator::RegexExtract => regex_extract(text(0), text(1), int(2)),
             TextOperator::PadLeft => Ok(pad(text(0), int(1), text(2), true)),
             TextOperator::PadRight => Ok(pad(text(0), int(1), text(2), false)),
-            TextOperator::Position => Ok(position(text(0), text(1))),
+            TextOperator::Position => Ok(position(text(0), text(1), int(2))),
             TextOperator::InitCap => Ok(map_one(text(0), init_cap)),
             TextOperator::Reverse => Ok(map_one(text(0), |text, out| out.extend(text.chars().rev()))),
             TextOperator::Repeat => Ok(repeat(text(0), int(1))),
@@ -321,14 +321,22 @@ fn pad(texts: &StringArray, lengths: &Int32Array, pads: &StringArray, left: bool
     Arc::new(builder.finish())
 }
 
-fn position(texts: &StringArray, parts: &StringArray) -> ArrayRef {
+fn position(texts: &StringArray, parts: &StringArray, starts: &Int32Array) -> ArrayRef {
     let mut builder = Int32Builder::with_capacity(texts.len());
-    for (text, part) in texts.iter().zip(parts) {
+    for ((text, part), start) in texts.iter().zip(parts).zip(starts) {
         let (Some(text), Some(part)) = (text, part) else {
             builder.append_null();
             continue;
         };
-        let found = text.find(part).map_or(0, |at| text[..at].chars().count() + 1);
+        // As Spark: from no start nothing is found, and nothing stands at the beginning.
+        let found = match usize::try_from(start.unwrap_or(0)).unwrap_or(0) {
+            0 => 0,
+            _ if part.is_empty() => 1,
+            start => {
+                let from = text.char_indices().nth(start - 1).map_or(text.len(), |(at, _)| at);
+                text[from..].find(part).map_or(0, |at| text[..from + at].chars().count() + 1)
+            }
+        };
         builder.append_value(i32::try_from(found).unwrap_or(i32::MAX));
     }
     Arc::new(builder.finish())
@@ -338,9 +346,31 @@ fn position(texts: &StringArray, parts: &StringArray) -> ArrayRef {
 fn init_cap(text: &str, out: &mut String) {
     let mut first = true;
     for c in text.chars() {
-        if first { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
+        match title_form(c) {
+            _ if !first => out.extend(c.to_lowercase()),
+            Some(title) => out.push_str(title),
+            None => out.extend(c.to_uppercase()),
+        }
         first = c == ' ';
     }
+}
+
+/// How a character begins a word where that is not its upper case: digraphs and ligatures.
+fn title_form(c: char) -> Option<&'static str> {
+    Some(match c {
+        'ß' => "Ss",
+        'Ǆ' | 'ǅ' | 'ǆ' => "ǅ",
+        'Ǉ' | 'ǈ' | 'ǉ' => "ǈ",
+        'Ǌ' | 'ǋ' | 'ǌ' => "ǋ",
+        'Ǳ' | 'ǲ' | 'ǳ' => "ǲ",
+        'ﬀ' => "Ff",
+        'ﬁ' => "Fi",
+        'ﬂ' => "Fl",
+        'ﬃ' => "Ffi",
+        'ﬄ' => "Ffl",
+        'ﬅ' | 'ﬆ' => "St",
+        _ => return None,
+    })
 }
 
 fn repeat(texts: &StringArray, times: &Int32Array) -> ArrayRef {
@@ -397,8 +427,11 @@ mod tests {
         assert_eq!(text(TextOperator::PadLeft, &[strings(&["hi"]), ints(&[5]), strings(&["ab"])]), "abahi");
         assert_eq!(text(TextOperator::PadRight, &[strings(&["hello"]), ints(&[2]), strings(&["x"])]), "he");
         assert_eq!(text(TextOperator::Trim, &[strings(&["xxaxx"]), strings(&["x"])]), "a");
-        assert_eq!(text(TextOperator::Position, &[strings(&["h\u{e9}llo"]), strings(&["l"])]), "3");
-        assert_eq!(text(TextOperator::InitCap, &[strings(&["sPark-sql is"])]), "Spark-sql Is");
+        let word = || strings(&["h\u{e9}llo"]);
+        let find = |part, start| text(TextOperator::Position, &[word(), strings(&[part]), ints(&[start])]);
+        assert_eq!((find("l", 1), find("l", 4), find("l", 5)), ("3".to_owned(), "4".to_owned(), "0".to_owned()));
+        assert_eq!((find("", 3), find("h", 0)), ("1".to_owned(), "0".to_owned()));
+        assert_eq!(text(TextOperator::InitCap, &[strings(&["sPark-sql is ßa"])]), "Spark-sql Is Ssa");
         assert_eq!(text(TextOperator::Replace, &[strings(&["aXbX"]), strings(&["X"]), strings(&["-"])]), "a-b-");
     }
 

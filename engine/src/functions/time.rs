@@ -18,6 +18,7 @@ use super::arithmetic::overflow;
 use super::datetime_pattern::{DateTimePattern, cannot_parse};
 use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
 use crate::clock::BatchClock;
+use crate::error::SparkError;
 use crate::types::{
     Date, MICROS_PER_DAY, MICROS_PER_SECOND, Time as ClockTime, Zone, join_local, split_local, timestamp,
 };
@@ -241,7 +242,7 @@ impl Time {
                 builder.append_null();
                 continue;
             };
-            match compiled.get(pattern)?.read(text, &self.zone) {
+            match compiled.get(pattern, DateTimePattern::parse_to_read)?.read(text, &self.zone) {
                 Ok(micros) => builder.append_value(convert(micros)),
                 Err(failure) if self.ansi => return Err(cannot_parse(text, failure).into()),
                 Err(_) => builder.append_null(),
@@ -306,9 +307,13 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn get(&mut self, pattern: &str) -> Result<&DateTimePattern> {
+    fn get(
+        &mut self,
+        pattern: &str,
+        compile: impl FnOnce(&str) -> std::result::Result<DateTimePattern, SparkError>,
+    ) -> Result<&DateTimePattern> {
         if self.last.as_ref().is_none_or(|(last, _)| last != pattern) {
-            self.last = Some((pattern.to_owned(), DateTimePattern::parse(pattern)?));
+            self.last = Some((pattern.to_owned(), compile(pattern)?));
         }
         self.last.as_ref().map(|(_, compiled)| compiled).ok_or_else(|| bad_parameters("pattern"))
     }
@@ -324,7 +329,7 @@ fn format(times: impl ExactSizeIterator<Item = Option<i64>>, patterns: &StringAr
             continue;
         };
         cell.clear();
-        compiled.get(pattern)?.format(micros, zone, &mut cell);
+        compiled.get(pattern, DateTimePattern::parse)?.format(micros, zone, &mut cell);
         builder.append_value(&cell);
     }
     Ok(Arc::new(builder.finish()))

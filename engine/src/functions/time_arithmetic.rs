@@ -86,8 +86,8 @@ impl TimeArithmetic {
             }
             DataType::Duration(_) => {
                 compute::try_binary(times, right.as_primitive::<DurationMicrosecondType>(), |time, micros: i64| {
-                    // Whole days of a day-time interval are 24 hours, whatever the zone does.
-                    shift(time, 0, 0, micros)
+                    // As Spark: whole days are days of the calendar, also where 24 hours were written.
+                    shift(time, 0, micros / MICROS_PER_DAY, micros % MICROS_PER_DAY)
                 })?
             }
             DataType::Interval(IntervalUnit::YearMonth) => {
@@ -166,6 +166,18 @@ mod tests {
         assert_eq!(at("2024-03-10 12:00:00") - at("2024-03-09 12:00:00"), 23 * 3_600_000_000);
         assert_eq!(shifted(at("2024-01-31 01:00:00"), 1, 0, 5, &zone), Some(at("2024-02-29 01:00:00.000005")));
         assert_eq!(shifted(i64::MAX, 0, 0, 1, &zone), None);
+    }
+
+    #[test]
+    fn whole_days_of_an_interval_follow_the_wall_clock_too() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        let at = |text: &str| parse_timestamp(text, &zone).unwrap();
+        let kernel = TimeArithmetic { subtract: false, zone: zone.clone() };
+        let noon = TimestampMicrosecondArray::from(vec![at("2024-03-09 12:00:00")]);
+        let time: ArrayRef = Arc::new(noon.with_timezone("UTC"));
+        let hours: ArrayRef = Arc::new(DurationMicrosecondArray::from(vec![25 * 3_600_000_000]));
+        let later = kernel.compute(&time, &hours).unwrap();
+        assert_eq!(later.as_primitive::<TimestampMicrosecondType>().value(0), at("2024-03-10 13:00:00"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, lit};
 use datafusion::scalar::ScalarValue;
 
 use super::registry::{ExprSettings, Typed};
-use crate::cast::{Cast, CastMode, can_cast, cast_array, force_nullable, impossible, to_strings};
+use crate::cast::{Cast, CastMode, can_cast, cast_array, force_nullable, refused_in, to_strings};
 use crate::error::{ExceptionKind, SparkError};
 use crate::types::{Zone, sql_name};
 
@@ -151,13 +151,16 @@ pub fn explicit_cast(
     let word = if mode == CastMode::Try { "TRY_CAST" } else { "CAST" };
     let name = format!("{word}({} AS {})", argument.name, sql_name(to));
     if !can_cast(&argument.data_type, to, mode) {
-        return Err(impossible(&name, &argument.data_type, to));
+        return Err(refused_in(&name, &argument.data_type, to, mode));
     }
     if &argument.data_type == to {
         return Ok(Typed { literal: None, ..argument.named(name) });
     }
     let zone = settings.zone()?;
-    if let Some(value) = &argument.literal
+    // A literal stays a call where the result counts as nullable, which no literal does.
+    let nullable = mode == CastMode::Try || force_nullable(&argument.data_type, to);
+    if !nullable
+        && let Some(value) = &argument.literal
         && let Some(value) = cast_literal(value, to, mode, &zone)
     {
         return Ok(Typed::literal(value).named(name));
@@ -210,6 +213,6 @@ mod tests {
             CastMode::Ansi,
             &settings,
         );
-        assert_eq!(dates.unwrap_err().class, "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION");
+        assert_eq!(dates.unwrap_err().class, "DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION");
     }
 }

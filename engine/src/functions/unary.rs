@@ -22,6 +22,7 @@ use crate::types::{parse_json_type, to_json_value};
 pub enum UnaryOperator {
     Negate,
     Absolute,
+    BitwiseNot,
     Floor,
     Ceil,
     SquareRoot,
@@ -34,9 +35,10 @@ pub enum UnaryOperator {
 }
 
 impl UnaryOperator {
-    const NAMES: [(UnaryOperator, &'static str); 9] = [
+    const NAMES: [(UnaryOperator, &'static str); 10] = [
         (UnaryOperator::Negate, "negate"),
         (UnaryOperator::Absolute, "absolute"),
+        (UnaryOperator::BitwiseNot, "bitwise_not"),
         (UnaryOperator::Floor, "floor"),
         (UnaryOperator::Ceil, "ceil"),
         (UnaryOperator::SquareRoot, "sqrt"),
@@ -101,6 +103,7 @@ impl Unary {
         match self.operator {
             UnaryOperator::Negate => self.signed(array, false),
             UnaryOperator::Absolute => self.signed(array, true),
+            UnaryOperator::BitwiseNot => bitwise_not(array),
             UnaryOperator::Floor | UnaryOperator::Ceil => self.whole(array),
             UnaryOperator::Round(digits) => self.round(array, digits),
             UnaryOperator::SquareRoot => Ok(doubles(array, f64::sqrt)),
@@ -224,6 +227,16 @@ fn round_double(value: f64, digits: i32) -> f64 {
         }
         DecimalText::Malformed | DecimalText::OutOfRange => value,
     }
+}
+
+fn bitwise_not(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Int8 => Arc::new(array.as_primitive::<Int8Type>().unary::<_, Int8Type>(|value| !value)),
+        DataType::Int16 => Arc::new(array.as_primitive::<Int16Type>().unary::<_, Int16Type>(|value| !value)),
+        DataType::Int32 => Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int32Type>(|value| !value)),
+        DataType::Int64 => Arc::new(array.as_primitive::<Int64Type>().unary::<_, Int64Type>(|value| !value)),
+        other => return Err(bad_parameters(&format!("bits of `{other}`"))),
+    })
 }
 
 fn doubles(array: &ArrayRef, operate: impl Fn(f64) -> f64) -> ArrayRef {

@@ -41,8 +41,13 @@ pub fn build_from_json(call: &Call<'_>) -> Result<Built, SparkError> {
 pub fn build_to_json(call: &Call<'_>) -> Result<Built, SparkError> {
     call.arity(1..=2)?;
     let (value, options) = (&call.args[0], call.args.get(1));
+    if value.data_type == DataType::Null {
+        return Ok(Built::Scalar(Typed::literal(ScalarValue::Utf8(None)).named(format!("to_json({})", value.name))));
+    }
     if !matches!(value.data_type, DataType::Struct(_) | DataType::List(_) | DataType::Map(..)) {
-        return Err(call.unexpected(0, "(\"STRUCT\" or \"ARRAY\" or \"MAP\")"));
+        let given = types::quoted_sql_name(&value.data_type);
+        let message = format!("Input schema {given} must be a struct, an array, a map or a variant.");
+        return Err(call.mismatch("INVALID_JSON_SCHEMA", message).with("schema", given));
     }
     check_writable(&value.data_type)?;
     let function = ToJson::try_new(option_map(options)?, &call.settings.time_zone)?;
@@ -85,8 +90,14 @@ fn option_map(argument: Option<&Typed>) -> Result<BTreeMap<String, String>, Spar
         _ => None,
     };
     found.ok_or_else(|| {
-        if matches!(argument.data_type, DataType::Map(..)) {
-            let message = "The options must be a map of string literals, for example `map('mode', 'FAILFAST')`.";
+        let of_texts = match &argument.data_type {
+            DataType::Map(entries, _) => types::map_fields(entries)
+                .is_some_and(|(key, value)| key.data_type() == &DataType::Utf8 && value.data_type() == &DataType::Utf8),
+            _ => true,
+        };
+        if of_texts {
+            let message = "Must use the `map()` function for options: a map of string literals, for example \
+                           `map('mode', 'FAILFAST')`.";
             SparkError::analysis("INVALID_OPTIONS.NON_MAP_FUNCTION", "42K06", message)
         } else {
             let given = types::quoted_sql_name(&argument.data_type);

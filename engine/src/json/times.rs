@@ -30,7 +30,7 @@ enum Format {
     /// Without a pattern: read as Spark's casts read it, written in ISO 8601.
     Plain,
     /// By a pattern; as Spark, one that is no pattern matches nothing. What does not match may still be read as plain.
-    Pattern { pattern: Option<DateTimePattern>, fallback: bool },
+    Pattern { read: Option<DateTimePattern>, write: Option<DateTimePattern>, fallback: bool },
 }
 
 /// Texts by the options of a call.
@@ -54,7 +54,8 @@ impl OptionTimes {
         let format = |pattern: &Option<String>| match pattern {
             None => Format::Plain,
             Some(text) => Format::Pattern {
-                pattern: DateTimePattern::parse(text).ok(),
+                read: DateTimePattern::parse_to_read(text).ok(),
+                write: DateTimePattern::parse(text).ok(),
                 fallback: options.parsing_fallback == Some(true),
             },
         };
@@ -73,8 +74,8 @@ impl Format {
     fn read<T>(&self, text: &str, zone: &Zone, of: impl Fn(i64) -> Option<T>, plain: impl Fn() -> Option<T>) -> Option<T> {
         match self {
             Format::Plain => plain(),
-            Format::Pattern { pattern, fallback } => {
-                let read = pattern.as_ref().and_then(|pattern| pattern.read(text, zone).ok()).and_then(of);
+            Format::Pattern { read, fallback, .. } => {
+                let read = read.as_ref().and_then(|pattern| pattern.read(text, zone).ok()).and_then(of);
                 if read.is_none() && *fallback { plain() } else { read }
             }
         }
@@ -83,11 +84,11 @@ impl Format {
     /// Writes by the pattern, if there is one.
     fn write(&self, micros: i64, zone: &Zone, out: &mut String) -> bool {
         match self {
-            Format::Pattern { pattern: Some(pattern), .. } => {
+            Format::Pattern { write: Some(pattern), .. } => {
                 pattern.format(micros, zone, out);
                 true
             }
-            Format::Plain | Format::Pattern { pattern: None, .. } => false,
+            Format::Plain | Format::Pattern { write: None, .. } => false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! State as bytes: the row codec, keys with their bucket and event time, and the view that a shard reads through.
 
 mod key;
+#[cfg(test)]
+mod properties;
 mod row_codec;
 
 use std::ops::ControlFlow;

@@ -6,19 +6,21 @@ use arrow::array::{ArrayRef, TimestampMicrosecondArray};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::TaskError;
+use super::shard::ShardSink;
 use crate::plan::{CompiledAggregate, CompiledQuery, EventTimeSink};
 
 /// Groups that become one record batch.
 const ROWS_PER_BATCH: usize = 16 * 1024;
+/// And the bytes of such groups, about: large groups make smaller batches.
+const BYTES_PER_BATCH: usize = 4 * 1024 * 1024;
 
-/// Collects encoded groups and turns them into rows, a batch at a time.
+/// Collects encoded groups and turns them into rows, which leave a batch at a time.
 pub(super) struct Emitter<'a> {
     query: &'a CompiledQuery,
     aggregate: &'a CompiledAggregate,
     bytes: Vec<u8>,
     /// Ends of key and value of each group in `bytes`.
     ends: Vec<(usize, usize)>,
-    rows: Vec<RecordBatch>,
 }
 
 /// After an aggregate no watermark is observed.
@@ -30,25 +32,21 @@ impl EventTimeSink for NoTimes {
 
 impl<'a> Emitter<'a> {
     pub(super) fn new(query: &'a CompiledQuery, aggregate: &'a CompiledAggregate) -> Self {
-        Emitter { query, aggregate, bytes: Vec::new(), ends: Vec::new(), rows: Vec::new() }
+        Emitter { query, aggregate, bytes: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds a group by its encoded key and partial.
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), TaskError> {
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8], sink: &mut dyn ShardSink) -> Result<(), TaskError> {
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(value);
         self.ends.push((key_end, self.bytes.len()));
-        if self.ends.len() == ROWS_PER_BATCH { self.flush() } else { Ok(()) }
+        let is_full = self.ends.len() == ROWS_PER_BATCH || self.bytes.len() >= BYTES_PER_BATCH;
+        if is_full { self.flush(sink) } else { Ok(()) }
     }
 
-    /// The rows of all groups pushed.
-    pub(super) fn finish(mut self) -> Result<Vec<RecordBatch>, TaskError> {
-        self.flush()?;
-        Ok(self.rows)
-    }
-
-    fn flush(&mut self) -> Result<(), TaskError> {
+    /// Lets the rows of all groups pushed leave.
+    pub(super) fn flush(&mut self, sink: &mut dyn ShardSink) -> Result<(), TaskError> {
         if self.ends.is_empty() {
             return Ok(());
         }
@@ -63,10 +61,7 @@ impl<'a> Emitter<'a> {
         for step in self.query.post() {
             batch = step.apply(batch, &mut NoTimes)?;
         }
-        if batch.num_rows() > 0 {
-            self.rows.push(batch);
-        }
-        Ok(())
+        if batch.num_rows() > 0 { sink.rows(batch) } else { Ok(()) }
     }
 
     fn evaluate(&self, keys: Vec<ArrayRef>, partials: &[ArrayRef], rows: usize) -> Result<RecordBatch, TaskError> {

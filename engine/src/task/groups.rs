@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 use hashbrown::HashTable;
 
 use crate::aggregate::{Accumulators, AggregateSet};
-use crate::state::{bucket_of, hash_key};
+use crate::state::{bucket_of, hash_key, state_key};
 
 /// Interned keys: group ids count from 0 in the order of first sight.
 #[derive(Default)]
@@ -32,9 +32,9 @@ impl Keys {
     pub(super) fn intern(&mut self, key: &[u8], due: i64) -> usize {
         let hash = hash_key(key);
         let (bytes, ends, hashes) = (&self.bytes, &self.ends, &self.hashes);
-        let found = self.table.find(hash, |group| {
-            hashes[*group as usize] == hash && slice(bytes, ends, *group as usize) == key
-        });
+        let found = self
+            .table
+            .find(hash, |group| hashes[*group as usize] == hash && slice(bytes, ends, *group as usize) == key);
         if let Some(group) = found {
             return *group as usize;
         }
@@ -72,6 +72,15 @@ impl Keys {
 fn slice<'a>(bytes: &'a [u8], ends: &[usize], group: usize) -> &'a [u8] {
     let start = if group == 0 { 0 } else { ends[group - 1] };
     &bytes[start..ends[group]]
+}
+
+/// A group with its place in the order of state keys.
+pub(super) struct Touched {
+    pub(super) group: usize,
+    pub(super) state_key: Vec<u8>,
+    pub(super) due: i64,
+    /// Whether the committed state has it.
+    pub(super) in_state: bool,
 }
 
 /// Keys with the aggregates of their rows.
@@ -115,6 +124,20 @@ impl Groups {
     pub(super) fn ensure_global_group(&mut self, due: i64) -> Result<(), DataFusionError> {
         self.keys.intern(&[], due);
         self.accumulators.ensure_groups(self.keys.len())
+    }
+
+    /// The groups whose due time `keeps` likes, in the order of their state keys; `timed`: these have the due time.
+    pub(super) fn in_key_order(&self, timed: bool, mut keeps: impl FnMut(i64) -> bool) -> Vec<Touched> {
+        let mut order = Vec::with_capacity(self.keys.len());
+        for group in 0..self.keys.len() {
+            let due = self.keys.due(group);
+            if keeps(due) {
+                let state_key = state_key(self.keys.bucket(group), timed.then_some(due), self.keys.key(group));
+                order.push(Touched { group, state_key, due, in_state: false });
+            }
+        }
+        order.sort_unstable_by(|left, right| left.state_key.cmp(&right.state_key));
+        order
     }
 
     /// Takes the partials of all groups, in the order of their ids.

@@ -5,15 +5,25 @@
 //! scan batches ─▶ SourceTask: steps ─▶ combine by key ─▶ frames [due, key, partials...] per shard
 //!                                                              │  shuffle
 //! rows ◀─ post steps ◀─ emit ◀─ ShardTask: combine ─▶ drop late ─▶ merge with state ─▶ writes
+//!                                    │     ▲
+//!                                    └ runs ┘  on disk, what does not fit into memory
 //! ```
+//!
+//! A shard task's memory is bounded whatever a batch holds: its buffer goes to sorted runs (`runs`) in files that the
+//! executor gives (`scratch`), comes back in chunks of ascending keys, and writes and rows leave while they are made.
 //!
 //! Tasks are synchronous, own their data and know neither threads nor sockets; the executor runs them where it likes.
 
 mod due;
 mod emit;
 mod groups;
+mod merge;
+mod runs;
+mod scratch;
 mod shard;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -23,7 +33,8 @@ use crate::plan::PlanError;
 use crate::state::StateError;
 
 pub use due::{DueIndex, DueUpdate, NEVER};
-pub use shard::{OperatorTimes, ShardCounts, ShardOutput, ShardTask};
+pub use scratch::{Scratch, ScratchError, ScratchFile};
+pub use shard::{OperatorTimes, ShardCounts, ShardEnd, ShardOutput, ShardSink, ShardTask, Write};
 pub use source::{Observation, ShardMap, SourceTask};
 
 /// Why a task failed.
@@ -36,6 +47,11 @@ pub enum TaskError {
     /// A frame that no sender of this version makes.
     #[error("a shuffle frame is malformed: {0}")]
     Frame(String),
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// Who takes writes and rows could not, or wants no more.
+    #[error(transparent)]
+    Sink(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl TaskError {

@@ -1,18 +1,26 @@
-//! The shard task: one batch of one shard. It merges partials with state, emits by the output mode, and evicts.
+//! The shard task: one batch of one shard. It combines frames, merges the groups with state, emits by the output mode,
+//! and evicts.
+//!
+//! What it holds is bounded by whoever pushes: it looks at [`ShardTask::buffered_bytes`] and calls [`ShardTask::spill`].
+//! At the end the groups come in chunks of ascending, disjoint state keys (`runs`), one chunk when nothing was spilled.
+//! A chunk's part of the batch touches only keys between its first and the next chunk's first: so it reads the
+//! committed state alone and need not see what other chunks wrote, and all writes together are sorted.
 
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 
-use super::emit::Emitter;
 use super::groups::Groups;
+use super::merge::{Batch, Surroundings};
+use super::runs::Runs;
+use super::scratch::Scratch;
 use super::source::frame_schema;
 use super::{DueIndex, DueUpdate, NEVER, TaskError};
 use crate::plan::{CompiledAggregate, CompiledQuery, OutputMode};
-use crate::state::{StateView, bucket_prefix, split_due, state_key};
+use crate::state::{StateView, bucket_prefix};
 
 /// The watermarks of an operator in a batch, microseconds; `i64::MIN` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +42,27 @@ pub struct ShardCounts {
     pub total_delta: i64,
 }
 
+/// Who takes what a batch leaves, while it is made. An error ends the task.
+pub trait ShardSink {
+    /// A key written, with its new value; `None` deletes it. Keys come in ascending order, each once.
+    fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), TaskError>;
+
+    /// Rows for the sink.
+    fn rows(&mut self, batch: RecordBatch) -> Result<(), TaskError>;
+}
+
+/// What is known when all writes and rows have left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardEnd {
+    pub counts: ShardCounts,
+    pub dues: DueUpdate,
+}
+
 /// A key written, with its new value; `None` deletes it.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
 
-/// What a batch leaves.
-#[derive(Debug)]
+/// All that a batch leaves, in memory: for tests.
+#[derive(Debug, Default)]
 pub struct ShardOutput {
     /// Sorted by key: the overlay and the changelog section.
     pub writes: Vec<Write>,
@@ -53,21 +77,15 @@ pub struct ShardTask {
     query: Arc<CompiledQuery>,
     buckets: RangeInclusive<u16>,
     groups: Option<Groups>,
-}
-
-/// A group touched by the batch, in the order of state keys.
-struct Touched {
-    group: usize,
-    state_key: Vec<u8>,
-    due: i64,
-    in_state: bool,
+    /// What was put away; none: nothing.
+    runs: Option<Runs>,
 }
 
 impl ShardTask {
     /// A task for a query with state.
     pub fn new(query: Arc<CompiledQuery>, buckets: RangeInclusive<u16>) -> Self {
         assert!(query.is_stateful(), "only queries with state have shards");
-        ShardTask { query, buckets, groups: None }
+        ShardTask { query, buckets, groups: None, runs: None }
     }
 
     /// Combines a frame with what came before.
@@ -97,40 +115,77 @@ impl ShardTask {
         self.groups.as_ref().map_or(0, Groups::size)
     }
 
+    /// Puts the groups received so far away, sorted, into files of `scratch`; the buffer is empty then.
+    pub fn spill(&mut self, scratch: &Arc<dyn Scratch>) -> Result<(), TaskError> {
+        let runs = self.runs.get_or_insert_with(|| Runs::new(Arc::clone(scratch)));
+        let Some(groups) = self.groups.take() else {
+            return Ok(());
+        };
+        runs.add(groups, self.query.aggregate().expect("`new` asks for state"))
+    }
+
     /// Merges with `state`, emits and evicts. Call when every sender has said "done".
     pub fn finish(
         mut self,
         state: &dyn StateView,
         dues: &DueIndex,
         times: OperatorTimes,
-    ) -> Result<ShardOutput, TaskError> {
+        sink: &mut dyn ShardSink,
+    ) -> Result<ShardEnd, TaskError> {
         let query = Arc::clone(&self.query);
         let aggregate = query.aggregate().expect("`new` asks for state");
-        let mode = query.output_mode();
-        let times = effective_times(aggregate, mode, times);
+        let times = effective_times(aggregate, query.output_mode(), times);
+        let (first, end) = (bucket_prefix(*self.buckets.start()), bucket_prefix(*self.buckets.end() + 1));
+        let mut batch = Batch::new(&query, aggregate, times, Surroundings { state, dues, sink });
         let global = aggregate.key_columns.is_empty() && *self.buckets.start() == 0;
+        let mut groups = match self.groups.take() {
+            Some(groups) => groups,
+            None => Groups::new(&aggregate.aggregates)?,
+        };
         if global {
-            self.groups(aggregate)?.ensure_global_group(NEVER)?;
+            groups.ensure_global_group(NEVER)?;
         }
-        let mut batch = Batch {
-            aggregate,
-            mode,
-            times,
-            emitter: Emitter::new(&query, aggregate),
-            writes: Vec::new(),
-            counts: ShardCounts::default(),
-            dues: DueUpdate::new(),
+        let Some(mut runs) = self.runs.take() else {
+            batch.run(groups, &first, &end)?;
+            return batch.end();
         };
-        let touched = match self.groups.take() {
-            Some(groups) => batch.update_groups(groups, state)?,
-            None => Vec::new(),
-        };
-        batch.evict(state, dues, &touched)?;
-        if mode == OutputMode::Complete {
-            batch.emit_everything(state, &self.buckets)?;
+        runs.add(groups, aggregate)?;
+        let mut merge = runs.merge(aggregate)?;
+        let mut from = first.to_vec();
+        loop {
+            // The runs may be empty, and the state has its part in the batch all the same.
+            let groups = merge.next_groups()?.map_or_else(|| Groups::new(&aggregate.aggregates), Ok)?;
+            let Some(to) = merge.next_key().map(<[u8]>::to_vec) else {
+                batch.run(groups, &from, &end)?;
+                return batch.end();
+            };
+            batch.run(groups, &from, &to)?;
+            from = to;
         }
-        batch.writes.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        Ok(ShardOutput { writes: batch.writes, rows: batch.emitter.finish()?, counts: batch.counts, dues: batch.dues })
+    }
+
+    /// As [`ShardTask::finish`], with all that it leaves in memory.
+    pub fn collect(
+        self,
+        state: &dyn StateView,
+        dues: &DueIndex,
+        times: OperatorTimes,
+    ) -> Result<ShardOutput, TaskError> {
+        let mut output = ShardOutput::default();
+        let end = self.finish(state, dues, times, &mut output)?;
+        Ok(ShardOutput { counts: end.counts, dues: end.dues, ..output })
+    }
+}
+
+impl ShardSink for ShardOutput {
+    fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), TaskError> {
+        self.writes.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+        Ok(())
+    }
+
+    fn rows(&mut self, batch: RecordBatch) -> Result<(), TaskError> {
+        self.rows.push(batch);
+        Ok(())
     }
 }
 
@@ -140,159 +195,4 @@ fn effective_times(aggregate: &CompiledAggregate, mode: OutputMode, times: Opera
         return OperatorTimes { late_us: i64::MIN, evict_us: i64::MIN };
     }
     times
-}
-
-struct Batch<'a> {
-    aggregate: &'a CompiledAggregate,
-    mode: OutputMode,
-    times: OperatorTimes,
-    emitter: Emitter<'a>,
-    writes: Vec<Write>,
-    counts: ShardCounts,
-    dues: DueUpdate,
-}
-
-impl Batch<'_> {
-    /// Merges the batch's groups with what state holds of them; writes them, or lets them go when they are final.
-    fn update_groups(&mut self, mut groups: Groups, state: &dyn StateView) -> Result<Vec<Touched>, TaskError> {
-        let mut touched = self.in_time(&groups);
-        let keys: Vec<&[u8]> = touched.iter().map(|touched| touched.state_key.as_slice()).collect();
-        let stored = state.multi_get(&keys)?;
-        let found: Vec<usize> = (0..touched.len()).filter(|index| stored[*index].is_some()).collect();
-        if !found.is_empty() {
-            let values = found.iter().filter_map(|index| stored[*index].as_deref());
-            let partials: Vec<ArrayRef> = self.aggregate.value_codec.decode(values)?;
-            let into: Vec<usize> = found.iter().map(|index| touched[*index].group).collect();
-            groups.merge_into(&partials, &into)?;
-            found.iter().for_each(|index| touched[*index].in_state = true);
-        }
-        let count = groups.keys.len();
-        let partials = groups.take_partials()?;
-        let values = self.aggregate.value_codec.encode(&partials, count);
-        for group in &touched {
-            self.keep_or_let_go(group, groups.keys.key(group.group), values.row(group.group))?;
-        }
-        Ok(touched)
-    }
-
-    /// The groups that are not late, in the order of their state keys.
-    fn in_time(&mut self, groups: &Groups) -> Vec<Touched> {
-        let timed = self.aggregate.event_time_key.is_some();
-        let mut touched = Vec::with_capacity(groups.keys.len());
-        for group in 0..groups.keys.len() {
-            let due = groups.keys.due(group);
-            if due <= self.times.late_us {
-                self.counts.rows_dropped += 1;
-                continue;
-            }
-            let bucket = groups.keys.bucket(group);
-            let state_key = state_key(bucket, timed.then_some(due), groups.keys.key(group));
-            touched.push(Touched { group, state_key, due, in_state: false });
-        }
-        touched.sort_unstable_by(|left, right| left.state_key.cmp(&right.state_key));
-        touched
-    }
-
-    fn keep_or_let_go(&mut self, group: &Touched, key: &[u8], value: &[u8]) -> Result<(), TaskError> {
-        self.counts.rows_updated += 1;
-        let is_final = group.due <= self.times.evict_us;
-        if self.mode == OutputMode::Update || (self.mode == OutputMode::Append && is_final) {
-            self.emitter.push(key, value)?;
-        }
-        if !is_final {
-            self.counts.total_delta += i64::from(!group.in_state);
-            self.writes.push((group.state_key.clone(), Some(value.to_vec())));
-            return Ok(());
-        }
-        self.counts.rows_removed += 1;
-        if group.in_state {
-            self.counts.total_delta -= 1;
-            self.writes.push((group.state_key.clone(), None));
-        }
-        Ok(())
-    }
-
-    /// Lets go the groups that the watermark has passed and the batch did not touch, and learns what is due next.
-    fn evict(&mut self, state: &dyn StateView, dues: &DueIndex, touched: &[Touched]) -> Result<(), TaskError> {
-        if self.aggregate.event_time_key.is_none() {
-            return Ok(());
-        }
-        let mut next = next_of_touched(touched, self.times.evict_us);
-        for bucket in dues.due_by(self.times.evict_us) {
-            let left = self.evict_bucket(state, bucket, touched)?;
-            let written = next.remove(&bucket).unwrap_or(NEVER);
-            self.dues.push((bucket, left.min(written)));
-        }
-        for (bucket, due) in next {
-            if due < dues.next(bucket) {
-                self.dues.push((bucket, due));
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets go what is due in one bucket; gives the first due time that stays.
-    fn evict_bucket(&mut self, state: &dyn StateView, bucket: u16, touched: &[Touched]) -> Result<i64, TaskError> {
-        let mut left = NEVER;
-        let mut going: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let evict_us = self.times.evict_us;
-        let each = &mut |key: &[u8], value: &[u8]| {
-            let Some((due, _)) = split_due(key) else {
-                return Err(crate::state::StateError::Corrupt("a key has no due time".to_owned()));
-            };
-            if due > evict_us {
-                left = due;
-                return Ok(ControlFlow::Break(()));
-            }
-            if touched.binary_search_by(|touched| touched.state_key.as_slice().cmp(key)).is_err() {
-                going.push((key.to_vec(), value.to_vec()));
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        state.scan(&bucket_prefix(bucket), &bucket_prefix(bucket + 1), each)?;
-        for (key, value) in going {
-            self.counts.rows_removed += 1;
-            self.counts.total_delta -= 1;
-            if self.mode == OutputMode::Append {
-                let (_, group_key) = split_due(&key).expect("checked in the scan");
-                self.emitter.push(group_key, &value)?;
-            }
-            self.writes.push((key, None));
-        }
-        Ok(left)
-    }
-
-    /// Emits all groups: the batch's, then those of state that it did not touch.
-    fn emit_everything(&mut self, state: &dyn StateView, buckets: &RangeInclusive<u16>) -> Result<(), TaskError> {
-        // Nothing is evicted in complete mode, so each write is a value.
-        let written = std::mem::take(&mut self.writes);
-        let key_start = if self.aggregate.event_time_key.is_some() { 10 } else { 2 };
-        for (key, value) in &written {
-            let value = value.as_ref().expect("complete mode deletes nothing");
-            self.emitter.push(&key[key_start..], value)?;
-        }
-        let mut failed = None;
-        let emitter = &mut self.emitter;
-        let each = &mut |key: &[u8], value: &[u8]| {
-            if written.binary_search_by(|write| write.0.as_slice().cmp(key)).is_ok() {
-                return Ok(ControlFlow::Continue(()));
-            }
-            failed = emitter.push(&key[key_start.min(key.len())..], value).err();
-            Ok(if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        };
-        state.scan(&bucket_prefix(*buckets.start()), &bucket_prefix(*buckets.end() + 1), each)?;
-        self.writes = written;
-        failed.map_or(Ok(()), Err)
-    }
-}
-
-/// The earliest due time of what the batch wrote, for each bucket.
-fn next_of_touched(touched: &[Touched], evict_us: i64) -> std::collections::BTreeMap<u16, i64> {
-    let mut next = std::collections::BTreeMap::new();
-    for group in touched.iter().filter(|group| group.due > evict_us && group.due != NEVER) {
-        let bucket = u16::from_be_bytes([group.state_key[0], group.state_key[1]]);
-        let earliest = next.entry(bucket).or_insert(NEVER);
-        *earliest = group.due.min(*earliest);
-    }
-    next
 }

@@ -13,7 +13,9 @@ const DEPTH_MAX: usize = 100;
 
 /// Reads a list of fields: `a INT, b STRING NOT NULL`. A single `struct<..>` gives its fields.
 pub fn parse_fields(text: &str) -> Result<Fields, SparkError> {
-    match parse_type(text)? {
+    // As PySpark: names and types may stand around colons here, as they do inside of a struct.
+    let parsed = parse_type(text).or_else(|error| parse_type(&format!("struct<{text}>")).map_err(|_| error));
+    match parsed? {
         DataType::Struct(fields) => Ok(fields),
         other => Err(SparkError::analysis(
             "INVALID_SCHEMA.NON_STRUCT_TYPE",
@@ -29,6 +31,30 @@ pub fn parse_fields(text: &str) -> Result<Fields, SparkError> {
 
 /// Reads one type (`int`, `array<string>`), or a list of fields, which is a struct. As Spark's `DataType.fromDDL`.
 pub fn parse_type(text: &str) -> Result<DataType, SparkError> {
+    parse(text).map(|parsed| parsed.data_type)
+}
+
+/// Reads a schema, which cannot have fields of a type `CHAR` or `VARCHAR`: of these Spark makes a string only in casts.
+pub fn parse_schema_ddl(text: &str) -> Result<DataType, SparkError> {
+    let parsed = parse(text)?;
+    if !parsed.bounded_text {
+        return Ok(parsed.data_type);
+    }
+    Err(SparkError::analysis(
+        "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING",
+        "0A000",
+        "The char/varchar type can't be used in the table schema. Use the type STRING for it.",
+    ))
+}
+
+/// A type as it was read.
+struct Parsed {
+    data_type: DataType,
+    /// Whether a `CHAR` or `VARCHAR` is in it, which has become a string.
+    bounded_text: bool,
+}
+
+fn parse(text: &str) -> Result<Parsed, SparkError> {
     let tokens = tokenize(text)?;
     if tokens.is_empty() {
         return Err(SparkError::new(
@@ -38,16 +64,11 @@ pub fn parse_type(text: &str) -> Result<DataType, SparkError> {
             "Syntax error, unexpected empty statement.",
         ));
     }
-    let mut alone = Parser { tokens: &tokens, position: 0, depth: 0 };
-    let as_type = alone.data_type().and_then(|data_type| alone.end().map(|()| data_type));
-    let type_error = match as_type {
-        Ok(data_type) => return Ok(data_type),
-        Err(error) => error,
-    };
-    let mut table = Parser { tokens: &tokens, position: 0, depth: 0 };
-    let as_fields = table.fields(None).and_then(|fields| table.end().map(|()| DataType::Struct(fields)));
-    // Of the two readings the one that got further says what is wrong.
-    as_fields.map_err(|error| if alone.position > table.position { type_error } else { error })
+    // What is wrong with the text as one type is what Spark says, even where it looks like a list of fields.
+    Parser::new(&tokens).whole(Parser::data_type).or_else(|error| {
+        let fields = |parser: &mut Parser<'_>| parser.fields(None).map(DataType::Struct);
+        Parser::new(&tokens).whole(fields).map_err(|_| error)
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,9 +150,26 @@ struct Parser<'a> {
     tokens: &'a [Token],
     position: usize,
     depth: usize,
+    bounded_text: bool,
+    /// The first type that is well formed but does not exist. Said only if the rest of the text is well formed too.
+    unknown: Option<SparkError>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(tokens: &'a [Token]) -> Self {
+        Parser { tokens, position: 0, depth: 0, bounded_text: false, unknown: None }
+    }
+
+    /// Reads all tokens.
+    fn whole(mut self, read: impl FnOnce(&mut Self) -> Result<DataType, SparkError>) -> Result<Parsed, SparkError> {
+        let data_type = read(&mut self)?;
+        self.end()?;
+        match self.unknown {
+            Some(error) => Err(error),
+            None => Ok(Parsed { data_type, bounded_text: self.bounded_text }),
+        }
+    }
+
     fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.position)
     }
@@ -194,7 +232,7 @@ impl Parser<'_> {
             {
                 return Ok(Fields::empty());
             }
-            fields.push(Arc::new(self.field()?));
+            fields.push(Arc::new(self.field(close.is_some())?));
             if self.symbol(',') {
                 continue;
             }
@@ -205,9 +243,12 @@ impl Parser<'_> {
         }
     }
 
-    fn field(&mut self) -> Result<Field, SparkError> {
+    /// A field; only inside of a struct a colon may follow the name.
+    fn field(&mut self, inside: bool) -> Result<Field, SparkError> {
         let name = self.word()?;
-        self.symbol(':');
+        if inside {
+            self.symbol(':');
+        }
         let data_type = self.data_type()?;
         let mut nullable = true;
         if self.keyword("not") {
@@ -240,7 +281,6 @@ impl Parser<'_> {
     }
 
     fn data_type_here(&mut self) -> Result<DataType, SparkError> {
-        let start = self.position;
         let name = self.word()?;
         let lower = name.to_ascii_lowercase();
         match lower.as_str() {
@@ -267,15 +307,13 @@ impl Parser<'_> {
                 self.expect('(')?;
                 self.number()?;
                 self.expect(')')?;
+                self.bounded_text = true;
                 Ok(DataType::Utf8)
             }
             "interval" => self.interval(),
             _ => match simple_type(&lower) {
                 Some(data_type) => Ok(data_type),
-                None => {
-                    self.position = start;
-                    Err(unsupported_type(&name))
-                }
+                None => self.unknown_type(&name),
             },
         }
     }
@@ -287,7 +325,24 @@ impl Parser<'_> {
         let precision = self.number()?;
         let scale = if self.symbol(',') { self.number()? } else { 0 };
         self.expect(')')?;
-        checked_decimal(precision, scale)
+        checked_decimal(precision, scale).or_else(|error| self.put_aside(error))
+    }
+
+    /// A name that is no type's, with the parameters that types may have.
+    fn unknown_type(&mut self, name: &str) -> Result<DataType, SparkError> {
+        if self.symbol('(') {
+            self.number()?;
+            while self.symbol(',') {
+                self.number()?;
+            }
+            self.expect(')')?;
+        }
+        self.put_aside(unsupported_type(name))
+    }
+
+    fn put_aside(&mut self, error: SparkError) -> Result<DataType, SparkError> {
+        self.unknown.get_or_insert(error);
+        Ok(DataType::Null)
     }
 
     fn interval(&mut self) -> Result<DataType, SparkError> {
@@ -401,12 +456,30 @@ mod tests {
     }
 
     #[test]
+    fn colons_stand_in_structs_only() {
+        assert!(parse_type("a: int, b: string").is_err());
+        assert_eq!(simple_string(&parse_type("struct<a: int, b string>").unwrap()), "struct<a:int,b:string>");
+        assert_eq!(parse_fields("a: int, b: string").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn schemas_have_no_bounded_text() {
+        assert_eq!(parse_type("varchar(5)").unwrap(), DataType::Utf8);
+        assert!(parse_schema_ddl("a STRING").is_ok());
+        let error = parse_schema_ddl("a ARRAY<CHAR(3)>").unwrap_err();
+        assert_eq!(error.class, "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING");
+    }
+
+    #[test]
     fn says_what_is_wrong() {
-        assert_eq!(parse_type("a foo").unwrap_err().class, "UNSUPPORTED_DATATYPE");
+        assert_eq!(parse_type("foo").unwrap_err().class, "UNSUPPORTED_DATATYPE");
+        assert_eq!(parse_type("a foo").unwrap_err().class, "PARSE_SYNTAX_ERROR");
+        assert_eq!(parse_type("struct<a: foo(3)>").unwrap_err().class, "UNSUPPORTED_DATATYPE");
         assert_eq!(parse_type("a int b").unwrap_err().class, "PARSE_SYNTAX_ERROR");
-        assert_eq!(parse_type("a int,").unwrap_err().message, "Syntax error at or near end of input.");
+        assert_eq!(parse_type("a int,").unwrap_err().class, "PARSE_SYNTAX_ERROR");
+        assert_eq!(parse_type("struct<a int,").unwrap_err().message, "Syntax error at or near end of input.");
         assert_eq!(parse_type("  ").unwrap_err().class, "PARSE_EMPTY_STATEMENT");
-        assert_eq!(parse_type("d decimal(50,2)").unwrap_err().class, "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION");
+        assert_eq!(parse_type("decimal(50,2)").unwrap_err().class, "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION");
         assert!(parse_type(&"array<".repeat(500)).is_err());
     }
 }

@@ -10,6 +10,7 @@ mod json;
 mod names;
 mod tree;
 mod zone;
+mod zone_names;
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +22,7 @@ pub use calendar::{
     Date, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, Time, days_of_month, is_leap_year,
     join_local, split_local,
 };
-pub use ddl::{parse_fields, parse_type};
+pub use ddl::{parse_fields, parse_schema_ddl, parse_type};
 pub use json::{parse_json_type, to_json, to_json_value};
 pub use names::{
     ddl, quote_identifier, quoted_sql_name, simple_string, sql_name, type_name,
@@ -75,9 +76,16 @@ pub fn map_fields(entries: &Field) -> Option<(&FieldRef, &FieldRef)> {
     }
 }
 
-/// A decimal, its precision and scale cut to what Spark holds without loss of the integral digits.
+/// A decimal, its precision cut to what Spark holds.
 pub fn decimal(precision: u8, scale: i8) -> DataType {
     DataType::Decimal128(precision.min(DECIMAL_PRECISION_MAX), scale)
+}
+
+/// The type of an average of decimals. As Spark: four more digits, all of them after the point, and 38 at most.
+pub fn average_of_decimals(precision: u8, scale: i8) -> DataType {
+    const DIGITS_MORE: u8 = 4;
+    let scale = scale.unsigned_abs().saturating_add(DIGITS_MORE).min(DECIMAL_PRECISION_MAX);
+    decimal(precision.saturating_add(DIGITS_MORE), i8::try_from(scale).expect("at most 38"))
 }
 
 /// Whether this is one of Spark's types `tinyint` to `decimal`.
@@ -104,7 +112,7 @@ pub fn is_timestamp(data_type: &DataType) -> bool {
 pub fn parse_schema_text(text: &str) -> Result<DataType, SparkError> {
     match text.trim_start().chars().next() {
         Some('{' | '"') => parse_json_type(text),
-        _ => parse_type(text),
+        _ => parse_schema_ddl(text),
     }
 }
 

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use chrono::{LocalResult, NaiveDateTime, Offset, TimeZone};
 
 use super::calendar::{MICROS_PER_DAY, MICROS_PER_SECOND};
+use super::zone_names::english;
 
 /// Offsets go to 18 hours, as in Java.
 const OFFSET_SECONDS_MAX: i32 = 18 * 3600;
@@ -112,6 +113,17 @@ impl Zone {
 
     /// The short name at an instant, as the pattern letter `z` prints it: `UTC`, `PST`, `+02:00`.
     pub fn short_name(&self, micros: i64) -> String {
+        let short = self.database_name(micros);
+        english(&self.name, &short).map_or(short, |(short, _)| short.to_owned())
+    }
+
+    /// The long name at an instant, as `zzzz` prints it: `Pacific Standard Time`. A zone that is not among the common
+    /// ones has its id for a name, as zones without a name have in Java.
+    pub fn long_name(&self, micros: i64) -> String {
+        english(&self.name, &self.database_name(micros)).map_or_else(|| self.name.clone(), |(_, long)| long.to_owned())
+    }
+
+    fn database_name(&self, micros: i64) -> String {
         match self.rules {
             Rules::Fixed(_) => self.name.clone(),
             Rules::Region(zone) => match naive(micros) {

@@ -130,6 +130,14 @@ impl State {
         }
     }
 
+    pub(super) fn application_renamed(&mut self, connection: ConnectionId, name: String) {
+        let Some(Peer::Driver(id)) = self.peers.get(&connection) else { return };
+        if let Some(registration) = self.applications.get_mut(id).and_then(|application| application.registration.as_mut()) {
+            tracing::info!(application = %id, name, "application renamed");
+            registration.name = name;
+        }
+    }
+
     pub(super) fn application_finishes(&mut self, now: Now, connection: ConnectionId, failed: bool, message: &str) {
         let Some(Peer::Driver(id)) = self.peers.get(&connection).cloned() else { return };
         let state = if failed { ApplicationState::Failed } else { ApplicationState::Finished };

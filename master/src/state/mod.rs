@@ -91,6 +91,7 @@ impl State {
             Event::ExecutorUnreachable { connection, executor, reason } => {
                 self.executor_unreachable(connection, &executor, &reason);
             }
+            Event::ApplicationRenamed { connection, name } => self.application_renamed(connection, name),
             Event::ApplicationFinishes { connection, failed, message } => {
                 self.application_finishes(now, connection, failed, &message);
             }

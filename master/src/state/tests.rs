@@ -186,6 +186,17 @@ fn an_end_of_the_application_ends_its_executors_and_frees_slots_when_they_are_go
 }
 
 #[test]
+fn an_application_takes_the_name_that_its_program_gives_it() {
+    let mut cluster = Cluster::new();
+    cluster.application(1, 1, 1, 1);
+    cluster.apply(Event::ApplicationRenamed { connection: ConnectionId(1), name: "nightly".to_owned() });
+    assert_eq!(cluster.only_application().name(), "nightly");
+    // From a connection that is nobody's it names nothing.
+    cluster.apply(Event::ApplicationRenamed { connection: ConnectionId(9), name: "other".to_owned() });
+    assert_eq!(cluster.only_application().name(), "nightly");
+}
+
+#[test]
 fn a_driver_that_vanishes_has_a_grace() {
     let mut cluster = Cluster::new();
     cluster.worker(1, "w1", 4, 8);

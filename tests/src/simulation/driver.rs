@@ -7,6 +7,7 @@ use pyrite_driver::protocol::{
     Event, OperatorSpec, PublishBy, QueryMachine, QuerySpec, Rules, Trigger, WatermarkNode, WatermarkPolicy,
 };
 use pyrite_driver::query::OutputMode;
+use pyrite_driver::source::Subscription;
 use pyrite_driver::source::limits::Limits;
 
 /// One driver process.
@@ -40,6 +41,7 @@ impl Driver {
             host: "h".into(),
             app: "a".into(),
             plan_hash: "p".into(),
+            reads: vec![Subscription::Subscribe(vec!["t".into()])],
             limits: vec![Limits { max_offsets: character.batch_records, ..Limits::default() }],
             watermarks: vec![WatermarkNode { node: 0, delay_us: 1_000_000 }],
             watermark_policy: WatermarkPolicy::Min,

@@ -6,7 +6,7 @@ use pyrite_common::checkpoint::{AttemptId, ObjectRef, names};
 use pyrite_driver::protocol::{
     BatchFailure, Command, Event, EventTimes, ExecutorInfo, ExecutorKey, FailureKind, PreparedReport, RunBatch,
 };
-use pyrite_worker::executor::shard::{Action as ShardAction, Event as ShardEvent, ShardMachine, Version};
+use pyrite_worker::executor::shard::{Action as ShardAction, Event as ShardEvent, ShardMachine, State, Version};
 
 use super::sink::{Progress, Publication, Slots};
 use super::store::{Object, Store};
@@ -36,6 +36,8 @@ pub struct Executor {
     highest: AttemptId,
     run: Option<RunBatch>,
     works: bool,
+    /// What the work on the current batch is called, once it has begun.
+    work: Option<u64>,
     publishing: Vec<Publication>,
     publish_of: Option<(u64, AttemptId)>,
     shards: BTreeMap<(u16, u16), Shard>,
@@ -52,6 +54,8 @@ pub struct Surroundings<'a> {
     pub failure: Option<FailureKind>,
     /// Publish rather than take the next message.
     pub prefers_publishing: bool,
+    /// A shard's writes outgrow memory.
+    pub outgrows: bool,
 }
 
 impl Executor {
@@ -75,6 +79,7 @@ impl Executor {
             highest: AttemptId::default(),
             run: None,
             works: false,
+            work: None,
             publishing: Vec::new(),
             publish_of: None,
             shards: BTreeMap::new(),
@@ -104,6 +109,7 @@ impl Executor {
 
     fn cancel(&mut self) {
         self.works = false;
+        self.work = None;
         self.publishing.clear();
         self.publish_of = None;
     }
@@ -183,28 +189,33 @@ impl Executor {
                 return Ok(());
             }
         }
-        let work = *around.next_work;
-        *around.next_work += 1;
-        let mut units = Vec::new();
+        let work = *self.work.get_or_insert_with(|| {
+            *around.next_work += 1;
+            *around.next_work - 1
+        });
+        let next = around.switches.seen(run.batch, run.attempt);
         for range in &ranges {
             let shard = self.shards.get_mut(range).expect("made when the batch began");
-            if !shard.machine.is_ready() {
-                return Err(Violation(format!("a shard is not ready and has nothing to restore: {:?}", shard.machine)));
+            if shard.machine.state() == State::Dirty(next) {
+                continue;
             }
-            for unit in units_of(*range) {
-                let expected = around.store.lineage(unit, last);
-                let has = shard.content.as_ref().and_then(|content| content.get(&unit)).cloned();
-                if expected != has {
-                    return Err(Violation(format!(
-                        "unit {unit} runs batch {} on {has:?} where the commits say {expected:?}",
-                        run.batch
-                    )));
-                }
-                units.push(unit);
+            shard.check_base(*range, &run, around.store)?;
+            if around.outgrows {
+                // Anything may happen before its other writes, and before those of the other shards.
+                around.summary.early += 1;
+                shard.apply(ShardEvent::AppliedEarly(next));
+                shard.add(work);
+                return Ok(());
             }
-            shard.overlay = Some(work);
-            shard.apply(ShardEvent::Finished(around.switches.seen(run.batch, run.attempt)));
         }
+        for range in &ranges {
+            let shard = self.shards.get_mut(range).expect("made when the batch began");
+            if shard.machine.state() != State::Dirty(next) {
+                shard.overlay = Some(work);
+            }
+            shard.apply(ShardEvent::Finished(next));
+        }
+        let units = ranges.iter().flat_map(|range| units_of(*range)).collect();
         self.works = false;
         let object = self.upload(around.store, &run, work, units)?;
         let report = PreparedReport { object, event_times: event_times(&run, &self.info.key.id), ..PreparedReport::default() };
@@ -280,12 +291,37 @@ impl Executor {
 }
 
 impl Shard {
+    /// The batch must run on exactly what the commits before it say.
+    fn check_base(&self, range: (u16, u16), run: &RunBatch, store: &Store) -> Result<(), Violation> {
+        if !self.machine.is_ready() {
+            return Err(Violation(format!("a shard is not ready and has nothing to restore: {:?}", self.machine)));
+        }
+        for unit in units_of(range) {
+            let expected = store.lineage(unit, run.base.map(|(batch, _)| batch));
+            let has = self.content.as_ref().and_then(|content| content.get(&unit)).cloned();
+            if expected != has {
+                return Err(Violation(format!(
+                    "unit {unit} runs batch {} on {has:?} where the commits say {expected:?}",
+                    run.batch
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a work's writes into the database.
+    fn add(&mut self, work: u64) {
+        if let Some(content) = self.content.as_mut() {
+            content.values_mut().for_each(|works| works.push(work));
+        }
+    }
+
     fn apply(&mut self, event: ShardEvent) {
         for action in self.machine.apply(event) {
             match action {
                 ShardAction::Fold(_) => {
-                    if let (Some(work), Some(content)) = (self.overlay.take(), self.content.as_mut()) {
-                        content.values_mut().for_each(|works| works.push(work));
+                    if let Some(work) = self.overlay.take() {
+                        self.add(work);
                     }
                 }
                 ShardAction::DropOverlay => self.overlay = None,

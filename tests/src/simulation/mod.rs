@@ -78,6 +78,7 @@ mod tests {
         for (what, times) in [
             ("a newer driver", sum.superseded),
             ("a shard read back", sum.restores),
+            ("writes before the commit", sum.early),
             ("a fenced slot", sum.fenced),
             ("a lost reply", sum.lost_replies),
             ("a late request", sum.late_requests),

@@ -44,6 +44,14 @@ impl Store {
                 (StoreReply::Created, Some(name))
             }
             StoreRequest::Read { name } => (StoreReply::Value(self.logs.get(&name).cloned().map(Box::new)), None),
+            StoreRequest::TermAbove(term) => {
+                let above = self.logs.range(LogName::Term(term + 1)..=LogName::Term(u64::MAX)).next_back();
+                let claim = above.and_then(|(name, body)| match (name, body) {
+                    (LogName::Term(term), Body::Term(claim)) => Some((*term, Box::new(claim.clone()))),
+                    _ => None,
+                });
+                (StoreReply::TermAbove(claim), None)
+            }
             StoreRequest::Survey => {
                 let highest = |pick: fn(&LogName) -> Option<u64>| self.logs.keys().filter_map(pick).max();
                 let reply = StoreReply::Surveyed {

@@ -58,6 +58,8 @@ pub struct Summary {
     pub superseded: u64,
     /// Shards read back from the checkpoint.
     pub restores: u64,
+    /// Shards whose writes were in the database before the commit.
+    pub early: u64,
     /// Publications that another producer of the slot cut off.
     pub fenced: u64,
     pub lost_replies: u64,
@@ -73,6 +75,7 @@ impl std::ops::AddAssign for Summary {
         self.runs_sent += other.runs_sent;
         self.superseded += other.superseded;
         self.restores += other.restores;
+        self.early += other.early;
         self.fenced += other.fenced;
         self.lost_replies += other.lost_replies;
         self.late_requests += other.late_requests;
@@ -333,6 +336,7 @@ impl World {
             summary: &mut self.summary,
             failure,
             prefers_publishing: self.rng.random_bool(0.7),
+            outgrows: self.rng.random_bool(0.2),
         };
         self.executors[executor].step(&mut around)
     }

@@ -24,6 +24,7 @@ use super::context::{QueryContext, ShardSlot, Shared, WorkEvent};
 use super::error::Failure;
 use super::pool::Priority;
 use super::prepare;
+use super::reserve::Holding;
 use super::shard::{EncodedSection, ObjectCache, ShardId};
 use super::shard_job;
 use super::source_job;
@@ -70,6 +71,8 @@ pub struct OwnShard {
     pub slot: Arc<ShardSlot>,
     /// Its receiving buffer, until it is finished.
     pub task: Mutex<Option<ShardTask>>,
+    /// What the buffer takes of the memory for all.
+    pub received: Holding,
     /// The operator's watermarks.
     pub times: OperatorTimes,
 }
@@ -123,7 +126,7 @@ impl Attempt {
             let none = OperatorTimes { late_us: i64::MIN, evict_us: i64::MIN };
             let times = batch.times.get(&id.operator).copied().unwrap_or(none);
             let task = Mutex::new(Some(ShardTask::new(query.compiled.clone(), id.buckets())));
-            own.insert(id.shard, OwnShard { slot, task, times });
+            own.insert(id.shard, OwnShard { slot, task, received: shared.received.holding(), times });
         }
         let mut splits: BTreeMap<usize, Vec<Split>> = BTreeMap::new();
         for split in batch.splits.iter().filter(|split| split.executor == me) {
@@ -211,7 +214,25 @@ impl Attempt {
         let mut jobs = self.jobs.lock();
         jobs.cancelled = true;
         self.token.cancel();
+        if jobs.count == 0 {
+            self.let_go();
+        }
         jobs.count == 0
+    }
+
+    /// Cancelled, and no job runs: what was received goes, from memory and from disk. A buffer that takes a frame just
+    /// now is let go by who brings it.
+    fn let_go(&self) {
+        let buffers = self.own.values().filter_map(|own| {
+            own.received.set(0);
+            own.task.try_lock()?.take()
+        });
+        let buffers: Vec<ShardTask> = buffers.collect();
+        let sections = std::mem::take(&mut self.results.lock().sections);
+        if !(buffers.is_empty() && sections.is_empty()) {
+            // Large files take time to go.
+            self.shared.runtime.spawn_blocking(move || drop((buffers, sections)));
+        }
     }
 
     /// Its first failure goes to the driver; the rest of its work is void.
@@ -304,6 +325,7 @@ impl Drop for JobGuard {
         let mut jobs = self.attempt.jobs.lock();
         jobs.count -= 1;
         if jobs.cancelled && jobs.count == 0 {
+            self.attempt.let_go();
             let (query_id, attempt) = (self.attempt.batch.query_id.clone(), self.attempt.batch.attempt);
             let _ = self.attempt.shared.events.send(WorkEvent::Joined { query_id, attempt });
         }

@@ -49,8 +49,18 @@ fn apply(query: &QueryContext, slot: &ShardSlot, event: Event) -> Option<Version
     for action in machine.apply(event) {
         match action {
             Action::Fold(version) => {
-                slot.store.promote(version);
-                query.keeper.fold(slot.store.clone());
+                if slot.store.promote(version) {
+                    query.keeper.fold(slot.store.clone());
+                } else {
+                    // Of a batch that was not finished here: nobody knows what the database holds.
+                    tracing::error!(
+                        shard = slot.store.id().shard,
+                        batch = version.batch,
+                        "committed writes are not here"
+                    );
+                    machine.apply(Event::Failed);
+                    query.keeper.close(slot.store.clear());
+                }
             }
             Action::DropOverlay => slot.store.drop_pending(),
             Action::DropDatabase => query.keeper.close(slot.store.clear()),

@@ -47,19 +47,34 @@ pub struct MemoryPlan {
     pub kafka_bytes: u64,
     /// Groups combined before they go to their shards, of all source tasks together.
     pub combine_bytes: usize,
+    /// Groups received for the shards of all running attempts; more goes to disk.
+    pub receive_bytes: usize,
+    /// Writes of batches that are not in the databases yet, of all shards; more goes there before the commit.
+    pub overlay_bytes: usize,
 }
+
+/// What shards may hold at least, however little memory there is.
+const SHARDS_BYTES_MIN: u64 = 64 * 1024;
 
 impl MemoryPlan {
     /// Divides `memory_bytes`.
     pub fn of(memory_bytes: u64) -> Self {
         let share = |percent: u64, most: u64| (memory_bytes / 100 * percent).clamp(4 * MIB, most);
-        let state = share(35, if memory_bytes > 8 << 30 { 1024 * MIB } else { 128 * MIB });
+        let state = share(30, if memory_bytes > 8 << 30 { 1024 * MIB } else { 128 * MIB });
+        let shards = |percent: u64| (memory_bytes / 100 * percent).max(SHARDS_BYTES_MIN) as usize;
         Self {
             state_cache_bytes: state as usize,
             write_buffer_bytes: (state / 2) as usize,
-            kafka_bytes: share(20, 48 * MIB),
-            combine_bytes: share(25, 96 * MIB) as usize,
+            kafka_bytes: share(12, 48 * MIB),
+            combine_bytes: share(13, 96 * MIB) as usize,
+            receive_bytes: shards(15),
+            overlay_bytes: shards(10),
         }
+    }
+
+    /// Bytes of encoded groups that a shard takes back at a time, of those that went to disk.
+    pub fn merge_bytes(&self) -> usize {
+        (self.receive_bytes / 32).clamp(16 * 1024, 4 * MIB as usize)
     }
 }
 
@@ -71,7 +86,8 @@ mod tests {
     fn buffers_stay_within_the_memory_and_below_their_ceilings() {
         for memory in [256 * MIB, 1 << 30, 3 << 30, 64 << 30] {
             let plan = MemoryPlan::of(memory);
-            let sum = plan.state_cache_bytes as u64 + plan.kafka_bytes + plan.combine_bytes as u64;
+            let shards = (plan.combine_bytes + plan.receive_bytes + plan.overlay_bytes) as u64;
+            let sum = plan.state_cache_bytes as u64 + plan.kafka_bytes + shards;
             assert!(sum <= memory / 100 * 80, "{memory}: {plan:?}");
         }
         assert_eq!(MemoryPlan::of(3 << 30).state_cache_bytes, 128 << 20);

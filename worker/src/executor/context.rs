@@ -21,6 +21,8 @@ use super::config::{ExecutorConfig, MemoryPlan};
 use super::error::Failure;
 use super::kafka::{KafkaReader, KafkaSettings};
 use super::pool::Pool;
+use super::reserve::Reserve;
+use super::scratch::ScratchFolder;
 use super::shard::{Keeper, Rocks, ShardId, ShardMachine, ShardStore, SnapshotPolicy, Version};
 use super::shuffle::Peers;
 
@@ -34,6 +36,10 @@ pub struct Shared {
     pub pool: Pool,
     /// The databases' common part.
     pub rocks: Arc<Rocks>,
+    /// Memory for what shards receive.
+    pub received: Arc<Reserve>,
+    /// Memory for what shards wrote and the databases do not have yet.
+    pub overlays: Arc<Reserve>,
     /// To the driver.
     pub to_driver: mpsc::Sender<ExecutorMessage>,
     /// To the run loop.
@@ -88,7 +94,10 @@ pub struct QueryContext {
     pub keeper: Keeper,
     /// Where databases go.
     pub folder: PathBuf,
+    /// Where batches put what does not fit into memory: beside the databases.
+    pub scratch: Arc<ScratchFolder>,
     rocks: Arc<Rocks>,
+    overlays: Arc<Reserve>,
     shards: Mutex<BTreeMap<ShardId, Arc<ShardSlot>>>,
     /// Finished snapshots, until a commit has named them.
     snapshots: Mutex<Vec<(SnapshotRef, Option<AttemptId>)>>,
@@ -118,6 +127,7 @@ impl QueryContext {
                 fail_on_data_loss: source.kafka.fail_on_data_loss,
                 poll_timeout: Duration::from_millis(source.kafka.poll_timeout_ms),
                 queue_bytes: shared.memory.kafka_bytes / compiled.sources().len() as u64,
+                runtime: shared.runtime.clone(),
             };
             let reader = KafkaReader::new(settings, source.scan_schema.clone());
             readers.push(reader.map_err(|error| Failure::from(&error))?);
@@ -135,8 +145,10 @@ impl QueryContext {
             store,
             readers,
             keeper,
+            scratch: Arc::new(ScratchFolder::new(&folder, shared.memory.merge_bytes())),
             folder,
             rocks: shared.rocks.clone(),
+            overlays: shared.overlays.clone(),
             shards: Mutex::default(),
             snapshots: Mutex::default(),
         })
@@ -159,7 +171,7 @@ impl QueryContext {
             keep
         });
         let fresh = |id: ShardId| {
-            let store = Arc::new(ShardStore::new(id, self.rocks.clone(), self.folder.clone()));
+            let store = Arc::new(ShardStore::new(id, self.rocks.clone(), self.folder.clone(), &self.overlays));
             Arc::new(ShardSlot { machine: Mutex::default(), store })
         };
         ids.iter().map(|id| shards.entry(*id).or_insert_with(|| fresh(*id)).clone()).collect()

@@ -109,6 +109,10 @@ impl From<&TaskError> for Failure {
     fn from(error: &TaskError) -> Self {
         match (error.spark(), error) {
             (Some(spark), _) => Self::spark(spark),
+            (None, TaskError::Sink(inner)) => match inner.downcast_ref::<WorkError>() {
+                Some(WorkError(failure)) => failure.as_ref().clone(),
+                None => Self::new(FailureKind::Task, inner.to_string()),
+            },
             (None, TaskError::State(pyrite_engine::state::StateError::Corrupt(_))) => {
                 Self::new(FailureKind::Fatal, chain(error))
             }
@@ -120,9 +124,13 @@ impl From<&TaskError> for Failure {
 impl From<&KafkaError> for Failure {
     fn from(error: &KafkaError) -> Self {
         let kind = match error {
+            KafkaError::DataLoss(_) => {
+                let failure = Self::new(FailureKind::Fatal, chain(error));
+                return Self { error_class: "KAFKA_DATA_LOSS".to_owned(), sql_state: "22000".to_owned(), ..failure };
+            }
             KafkaError::Unavailable { .. } => FailureKind::Unavailable,
-            KafkaError::DataLoss(_) | KafkaError::Invalid { .. } | KafkaError::Column(_) => FailureKind::Fatal,
-            KafkaError::Arrow(_) | KafkaError::Cancelled => FailureKind::Task,
+            KafkaError::Invalid { .. } | KafkaError::Column(_) => FailureKind::Fatal,
+            KafkaError::Corrupt { .. } | KafkaError::Arrow(_) | KafkaError::Cancelled => FailureKind::Task,
             KafkaError::Sink(inner) => {
                 return match inner.downcast_ref::<WorkError>() {
                     Some(WorkError(failure)) => failure.as_ref().clone(),

@@ -49,9 +49,9 @@ fn upload(attempt: &Attempt, results: &mut Results) -> Result<Option<ObjectRef>,
     sections.sort_by_key(|encoded| (encoded.section.operator, encoded.section.shard));
     let (batch, id) = (attempt.batch.batch, attempt.batch.attempt);
     let executor = &attempt.shared.config.executor_id;
-    let bytes = write_object(batch, id, executor, sections);
     let name = names::state_log(batch, id, executor);
-    let put = attempt.query.store.blocking_view().put(&name, &bytes);
-    put.map_err(|error| Failure::from(&error))?;
-    Ok(Some(ObjectRef { name, length: bytes.len() as u64, crc: crc32c::crc32c(&bytes) }))
+    let put =
+        attempt.query.store.blocking_view().put_from(&name, |out| write_object(out, (batch, id, executor), &sections));
+    let written = put.map_err(|error| Failure::from(&error))?;
+    Ok(Some(ObjectRef { name, length: written.length, crc: written.crc }))
 }

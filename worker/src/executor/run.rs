@@ -21,6 +21,7 @@ use super::config::{DriverLink, ExecutorConfig, MemoryPlan};
 use super::context::{QueryContext, Shared, WorkEvent};
 use super::error::{ExecutorError, ExitReason, Failure};
 use super::pool::Pool;
+use super::reserve::Reserve;
 use super::shard::{Event, Rocks};
 use super::shuffle::{Inboxes, Listening, Peers, listen};
 use super::{usage, wire};
@@ -110,7 +111,10 @@ impl Executor {
         let runtime = tokio::runtime::Handle::current();
         // A driver that is gone already shows as the end of the stream from it.
         let _ = to_driver.send(wire::message(Reply::Hello(hello))).await;
-        let shared = Arc::new(Shared { config, memory, pool, rocks, to_driver, events, runtime, peers });
+        let (received, overlays) = (Reserve::new(memory.receive_bytes), Reserve::new(memory.overlay_bytes));
+        let shared =
+            Shared { config, memory, pool, rocks, received, overlays, to_driver, events, runtime, peers };
+        let shared = Arc::new(shared);
         Ok((Self { shared, inboxes, listening, queries: HashMap::new() }, receiver))
     }
 
@@ -216,7 +220,8 @@ impl Executor {
         match event {
             WorkEvent::Failed { query_id, version, failure } => {
                 let message = failure.message.as_str();
-                tracing::warn!(query = query_id, batch = version.batch, attempt = %version.attempt, message, "batch failed here");
+                // The driver tells the user.
+                tracing::info!(query = query_id, batch = version.batch, attempt = %version.attempt, message, "batch failed here");
                 self.send(wire::failed_wire(&query_id, version, failure));
             }
             WorkEvent::Joined { query_id, attempt } => {

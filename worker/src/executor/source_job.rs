@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use pyrite_common::error::chain;
 use pyrite_engine::plan::Sink;
-use pyrite_engine::task::{ShardMap, SourceTask};
+use pyrite_engine::task::{Scratch, ShardMap, ShardTask, SourceTask, TaskError};
 use pyrite_proto::executor as proto;
 use pyrite_proto::executor::FailureKind;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, OwnShard};
 use super::error::{Failure, WorkError};
 use super::kafka::{KafkaError, RangeCounts};
 use super::rows;
@@ -106,7 +106,9 @@ impl SourceJob<'_> {
         let splits = &self.attempt.batch.splits;
         let mut results = self.attempt.results.lock();
         for seen in self.task.observations() {
-            let Some(split) = splits.iter().find(|split| split.index == seen.split) else { continue };
+            let Some(split) = splits.iter().find(|split| split.index == seen.split) else {
+                continue;
+            };
             results.event_times.push(proto::EventTimes {
                 node: seen.node,
                 source: split.source,
@@ -130,14 +132,96 @@ fn deliver(attempt: &Arc<Attempt>, shard: u32, frame: RecordBatch) -> Result<(),
     attempt.shared.peers.frame(attempt, &owner, shard, &frame)
 }
 
-/// Puts a frame into the receiving buffer of one of this executor's shards.
+/// Puts a frame into the receiving buffer of one of this executor's shards. When buffers hold too much, this one's
+/// groups go to disk: whoever brings frames does the work, and nobody waits for memory.
 pub fn receive(attempt: &Attempt, shard: u32, frame: RecordBatch) -> Result<(), Failure> {
     let Some(own) = attempt.own.get(&shard) else {
         return Err(Failure::new(FailureKind::Task, format!("a frame for shard {shard}, which is not here")));
     };
-    match own.task.lock().as_mut() {
-        Some(task) => task.push(frame).map_err(|error| Failure::new(FailureKind::Task, chain(&error))),
+    let mut buffer = own.task.lock();
+    let received = match buffer.as_mut() {
+        Some(task) => hold(attempt, own, task, frame).map_err(|error| Failure::new(FailureKind::Task, chain(&error))),
         // Finished: every sender had said "done", so this frame is of nobody who takes part.
         None => Err(Failure::new(FailureKind::Task, format!("a frame for shard {shard} after its end"))),
+    };
+    if attempt.is_cancelled() {
+        *buffer = None;
+        own.received.set(0);
+    }
+    received
+}
+
+fn hold(attempt: &Attempt, own: &OwnShard, task: &mut ShardTask, frame: RecordBatch) -> Result<(), TaskError> {
+    task.push(frame)?;
+    if own.received.set(task.buffered_bytes()) {
+        let scratch: Arc<dyn Scratch> = attempt.query.scratch.clone();
+        task.spill(&scratch)?;
+        own.received.set(task.buffered_bytes());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, BinaryArray};
+    use pyrite_engine::state::StateView;
+    use pyrite_engine::task::DueIndex;
+
+    use super::*;
+    use crate::executor::testing::World;
+
+    /// The frame of `groups` groups, different ones for each `number`.
+    fn frame(attempt: &Attempt, number: usize, groups: usize) -> RecordBatch {
+        let compiled = &attempt.query.compiled;
+        let mut source = SourceTask::new(compiled.clone(), 0, Arc::new(ShardMap::new(vec![0])));
+        let values = (0..groups).map(|group| format!("{number}-{group}"));
+        let values: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
+        let scan = compiled.sources()[0].scan_schema.clone();
+        source.push(0, RecordBatch::try_new(scan, vec![values]).expect("of the schema")).expect("runs");
+        source.take_frames().expect("combines").remove(0).1
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_buffer_that_holds_too_much_goes_to_disk_and_nothing_is_lost() {
+        let world = World::with_memory(1);
+        let attempt = world.attempt_with_shard(1);
+        let (mut largest, mut spills) = (0, 0);
+        for number in 0..40 {
+            receive(&attempt, 0, frame(&attempt, number, 100)).expect("received");
+            let held = attempt.own[&0].task.lock().as_ref().map_or(0, ShardTask::buffered_bytes);
+            spills += usize::from(held == 0);
+            largest = largest.max(held);
+        }
+        assert!(
+            spills > 1 && largest <= attempt.shared.memory.receive_bytes,
+            "{spills} times, {largest} bytes at most"
+        );
+        let own = &attempt.own[&0];
+        let (task, view) = (own.task.lock().take().expect("it is there"), own.slot.store.view());
+        let output = task.collect(&view as &dyn StateView, &DueIndex::default(), own.times).expect("finishes");
+        assert_eq!((output.writes.len(), output.counts.rows_updated), (4_000, 4_000));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cancelled_attempt_holds_nothing() {
+        let world = World::with_memory(1);
+        let attempt = world.attempt_with_shard(1);
+        (0..9).for_each(|number| receive(&attempt, 0, frame(&attempt, number, 100)).expect("received"));
+        assert!(attempt.cancel(), "no job runs");
+        assert!(attempt.own[&0].task.lock().is_none());
+        assert!(receive(&attempt, 0, frame(&attempt, 9, 100)).is_err(), "nor does it take more");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_disk_that_takes_nothing_fails_the_attempt_and_says_where() {
+        let world = World::with_memory(1);
+        let attempt = world.attempt_with_shard(1);
+        let folder = &attempt.query.folder;
+        std::fs::remove_dir_all(folder).expect("removed");
+        let failed = (0..40).find_map(|number| receive(&attempt, 0, frame(&attempt, number, 100)).err());
+        let failure = failed.expect("it has no place");
+        assert_eq!(failure.kind, FailureKind::Task);
+        let (place, advice) = (folder.display().to_string(), "make room there");
+        assert!(failure.message.contains(&place) && failure.message.contains(advice), "{}", failure.message);
     }
 }

@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::attempt::Attempt;
 use super::config::{ExecutorConfig, MemoryPlan};
-use super::context::{QueryContext, Shared, WorkEvent};
+use super::context::{QueryContext, ShardSlot, Shared, WorkEvent};
 use super::pool::{Pool, Priority};
-use super::shard::Rocks;
+use super::reserve::Reserve;
+use super::shard::{Rocks, ShardId};
 use super::shuffle::Peers;
 use super::{tests, wire};
 
@@ -29,21 +30,29 @@ pub struct World {
 impl World {
     /// Must be called in a runtime.
     pub fn new() -> Self {
+        Self::with_memory(512 << 20)
+    }
+
+    /// With so much memory.
+    pub fn with_memory(memory_bytes: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let token = Secret::new("token", "the test").expect("a secret");
         let config = ExecutorConfig {
             executor_id: "0".to_owned(),
             application_id: "app".to_owned(),
             cores: 1,
-            memory_bytes: 512 << 20,
+            memory_bytes,
             work_dir: folder.path().to_owned(),
             token: token.clone(),
             shuffle_host: "127.0.0.1".to_owned(),
         };
         let (to_driver, from_executor) = mpsc::channel(32);
         let (events, receiver) = mpsc::unbounded_channel();
+        let memory = MemoryPlan::of(config.memory_bytes);
         let shared = Arc::new(Shared {
-            memory: MemoryPlan::of(config.memory_bytes),
+            memory,
+            received: Reserve::new(memory.receive_bytes),
+            overlays: Reserve::new(memory.overlay_bytes),
             config,
             pool: Pool::start(1).expect("a thread"),
             rocks: Arc::new(Rocks::new(8 << 20, 4 << 20, 1).expect("opens")),
@@ -63,8 +72,18 @@ impl World {
         Self { from_executor, shared, query, _events: receiver, _folder: folder }
     }
 
+    /// An attempt without input whose one shard is here, not launched.
+    pub fn attempt_with_shard(&self, epoch: u64) -> Arc<Attempt> {
+        let id = ShardId { operator: 0, shard: 0, first_bucket: 0, last_bucket: 1023 };
+        self.attempt_of(epoch, self.query.own_shards(&[id]))
+    }
+
     /// An attempt without input and shards, not launched.
     pub fn attempt(&self, epoch: u64) -> Arc<Attempt> {
+        self.attempt_of(epoch, Vec::new())
+    }
+
+    fn attempt_of(&self, epoch: u64, slots: Vec<Arc<ShardSlot>>) -> Arc<Attempt> {
         let run = proto::RunBatch {
             query_id: "q".to_owned(),
             run_id: "r".to_owned(),
@@ -72,7 +91,7 @@ impl World {
             ..Default::default()
         };
         let batch = wire::batch(run).expect("a batch");
-        Attempt::new(self.shared.clone(), self.query.clone(), batch, Vec::new(), 0)
+        Attempt::new(self.shared.clone(), self.query.clone(), batch, slots, 0)
     }
 
     /// Waits until the task thread has done what it was given so far.

@@ -24,22 +24,32 @@ use tokio::sync::mpsc;
 use super::shuffle::ipc;
 use super::{DriverLink, ExecutorConfig, ExitReason, run};
 
+mod spill;
+
 const TOPIC: &str = "logs";
 const PATIENCE: Duration = Duration::from_secs(30);
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 /// A topic of one partition whose record `n` has the value `n % 3`.
 fn cluster(records: usize) -> Cluster {
+    cluster_of(records, 3)
+}
+
+/// A topic of one partition whose record `n` has the value `n % values`.
+fn cluster_of(records: usize, values: usize) -> Cluster {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     cluster.create_topic(TOPIC, 1, 1).expect("a topic");
     let config = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).clone();
     let producer: BaseProducer = config.create().expect("a producer");
     for record in 0..records {
-        let value = format!("v{}", record % 3);
+        let value = format!("v{}", record % values);
         producer
             .send(BaseRecord::<(), str>::to(TOPIC).partition(0).payload(&value))
             .map_err(|(error, _)| error)
             .expect("queued");
+        if record % 50_000 == 49_999 {
+            producer.flush(PATIENCE).expect("sent");
+        }
     }
     producer.flush(PATIENCE).expect("sent");
     cluster
@@ -86,11 +96,15 @@ struct Executor {
 
 impl Executor {
     async fn start(id: &str, folder: &Path) -> Self {
+        Self::with_memory(id, folder, 512 << 20).await
+    }
+
+    async fn with_memory(id: &str, folder: &Path, memory_bytes: u64) -> Self {
         let config = ExecutorConfig {
             executor_id: id.to_owned(),
             application_id: "app".to_owned(),
             cores: 2,
-            memory_bytes: 512 << 20,
+            memory_bytes,
             work_dir: folder.join(format!("work-{id}")),
             token: Secret::new("token", "the test").expect("a secret"),
             shuffle_host: "127.0.0.1".to_owned(),

@@ -1,20 +1,18 @@
 //! Performing the machine's actions, and showing what it does.
 
+use pyrite_common::error::chain;
 use pyrite_common::lifecycle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::outcome::{caught, publish, spark_error, text};
+use super::outcome::{Refusal, caught, publish, spark_error, text};
 use super::{Internal, Runner, Running, internal_fault};
-use crate::checkpoint::{perform, purge};
-use crate::executors::to_driver_message;
+use crate::checkpoint::perform;
+use crate::executors::{OutputRows, to_driver_message};
 use crate::progress::progress;
-use crate::protocol::{Action, BatchReport, Ending, Event, Fault, Phase, StoreReply, Trigger};
-use crate::query::handle::{Command, Query, QueryEvent, QueryFailure};
-
-/// How often old files are taken away, in batches.
-const PURGE_EVERY: u64 = 20;
+use crate::protocol::{Action, BatchFailure, BatchReport, Ending, Event, FailureKind, Fault, Phase, StoreReply, Trigger};
+use crate::query::handle::{Activity, Command, Query, QueryEvent, QueryFailure};
 
 impl Runner {
     pub(super) async fn internal(&mut self, result: Internal, commands: &mpsc::Sender<Command>) {
@@ -24,12 +22,20 @@ impl Runner {
                 self.sink_rows = Some(rows);
                 self.apply(event, commands).await;
             }
+            Internal::Tidied(collector) => self.tidy.done(*collector),
         }
     }
 
     pub(super) async fn apply(&mut self, event: Event, commands: &mpsc::Sender<Command>) {
         if let Event::ExecutorLost { executor, reason } = &event {
             tracing::debug!(executor = executor.id, reason, "query lost an executor");
+        }
+        if let Event::RowsLost { attempt, problem, .. } = &event {
+            tracing::warn!(query = self.identity.id, %attempt, "batch is tried again: {problem}");
+            self.rows_trouble = Some(problem.clone());
+        }
+        if let Event::Failed { from, batch, failure, .. } = &event {
+            self.mention(*batch, &from.id, failure);
         }
         let actions = self.machine.apply(self.clock.now_us(), event);
         if self.running.is_none()
@@ -41,6 +47,15 @@ impl Runner {
             self.perform(action);
         }
         self.show();
+    }
+
+    /// A try that failed is told once for each batch and reason: some are repeated until the trouble is over.
+    fn mention(&mut self, batch: u64, executor: &str, failure: &BatchFailure) {
+        let told = Some((batch, failure.message.clone()));
+        if failure.kind != FailureKind::Fatal && self.told != told {
+            tracing::warn!("batch {batch} failed on executor {executor}, trying again: {}", failure.message);
+            self.told = told;
+        }
     }
 
     /// The checkpoint gave the query its id: from here on it is visible, and executors can be told about it.
@@ -113,9 +128,11 @@ impl Runner {
                 let (publication, results) = (self.publication.clone(), self.internal.clone());
                 lifecycle::spawn("sink", async move {
                     let published = caught("the sink's task", publish(publication, sink, batch, rows)).await;
-                    let (event, rows) = match published.unwrap_or_else(|panic| Err(internal_fault(panic))) {
+                    let published = published.unwrap_or_else(|panic| Err(Refusal::Final(internal_fault(panic))));
+                    let (event, rows) = match published {
                         Ok(rows) => (Event::SinkDone { batch, attempt }, rows),
-                        Err(fault) => (Event::SinkFailed { batch, attempt, fault }, 0),
+                        Err(Refusal::Final(fault)) => (Event::SinkFailed { batch, attempt, fault }, 0),
+                        Err(Refusal::RowsLost(problem)) => (Event::RowsLost { batch, attempt, problem }, 0),
                     };
                     let _ = results.send(Internal::Sink { event, rows }).await;
                 });
@@ -131,10 +148,21 @@ impl Runner {
         }
     }
 
+    /// Rows for the sink came.
+    pub(super) async fn collect(&mut self, rows: OutputRows, commands: &mpsc::Sender<Command>) {
+        let (batch, attempt) = (rows.batch, rows.attempt);
+        if let Err(error) = self.collected.add(rows).await {
+            let problem = chain(&error);
+            self.apply(Event::RowsLost { batch, attempt, problem }, commands).await;
+        }
+    }
+
     fn report(&mut self, report: BatchReport) {
-        let progress = progress(&self.identity, &report, self.previous_us, self.sink_rows.take());
+        self.uploads.add(&report);
+        let progress = progress(&self.identity, &report, &self.uploads, self.previous_us, self.sink_rows.take());
         self.previous_us = Some(report.started_us);
         self.idle_since_us = report.ended_us;
+        self.rows_trouble = None;
         for loss in &report.data_loss {
             tracing::warn!(query = self.identity.id, batch = report.batch, "records were lost: {loss}");
         }
@@ -150,7 +178,7 @@ impl Runner {
         if let Some(running) = &self.running {
             running.query.add_progress(progress);
         }
-        self.tidy(&report);
+        self.tidy.committed(self.machine.status().term, &self.internal);
     }
 
     /// Everything that was there is processed.
@@ -170,42 +198,17 @@ impl Runner {
         }
     }
 
-    /// Takes old files away in the background: logs that Spark's retention no longer asks for, and state that every
-    /// shard has a newer snapshot of.
-    fn tidy(&mut self, report: &BatchReport) {
-        if report.map_generation != self.map_generation {
-            self.map_generation = report.map_generation;
-            self.snapshots.clear();
-        }
-        for snapshot in &report.snapshots {
-            let newest = self.snapshots.entry(snapshot.shard).or_default();
-            *newest = (*newest).max(snapshot.batch);
-        }
-        let Some(retained_from) = report.batch.checked_sub(self.settings.batches_retained) else { return };
-        let covered = self.snapshots.len() == report.shards;
-        let oldest = self.snapshots.values().min().copied().unwrap_or(u64::MAX);
-        if report.batch % PURGE_EVERY != 0 || !covered {
-            return;
-        }
-        let (store, term) = (self.location.store.clone(), self.machine.status().term);
-        let batch = retained_from.min(oldest);
-        lifecycle::spawn("purge", async move {
-            if let Err(error) = purge(&store, term, batch, batch).await {
-                tracing::warn!("old checkpoint files stay: {error}");
-            }
-        });
-    }
-
     /// Puts what the machine does into the query's status, in Spark's words where it has them.
     pub(super) fn show(&mut self) {
         let Some(running) = &self.running else { return };
         let status = self.machine.status();
-        let shown = Some((status.clone(), self.trouble.clone()));
+        let trouble = self.trouble.clone().or_else(|| self.rows_trouble.clone());
+        let shown = Some((status.clone(), trouble.clone()));
         if self.shown == shown {
             return;
         }
-        let is_idle = status.phase == Phase::Idle;
-        let text = match (&self.trouble, status.phase) {
+        let activity = if status.phase == Phase::Idle { Activity::Idle } else { Activity::InTrigger };
+        let text = match (&trouble, status.phase) {
             (Some(trouble), _) => format!("Waiting: {trouble}"),
             (None, Phase::Claim | Phase::Recover) => "Initializing sources".to_string(),
             (None, Phase::Idle) => match self.start.trigger {
@@ -219,7 +222,7 @@ impl Runner {
             (None, Phase::Plan | Phase::Run | Phase::Publish | Phase::Commit) => "Processing new data".to_string(),
             (None, Phase::Stopped) => "Stopped".to_string(),
         };
-        running.query.set_status(text, is_idle);
+        running.query.set_status(text, activity);
         self.shown = shown;
     }
 

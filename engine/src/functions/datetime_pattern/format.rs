@@ -46,8 +46,8 @@ fn format_field(letter: char, count: usize, moment: &Moment<'_>, out: &mut Strin
         },
         'd' => push_padded(out, date.day, count),
         'D' => push_padded(out, date.day_of_year(), count),
-        // The week of the month in which this day of the week is, counted from the first.
-        'F' => push_padded(out, (date.day - 1) / 7 + 1, count),
+        // The day of a week, where weeks begin with the first of the month. Java's documentation says otherwise.
+        'F' => push_padded(out, (date.day - 1) % 7 + 1, count),
         'E' => {
             let name = DAYS[usize::try_from(date.day_of_week() - 1).expect("at most six")];
             out.push_str(if count == 4 { name } else { &name[..3] });
@@ -65,7 +65,7 @@ fn format_field(letter: char, count: usize, moment: &Moment<'_>, out: &mut Strin
             digits.push_str("000");
             out.push_str(&digits[..count]);
         }
-        'z' if count == 4 => out.push_str(moment.zone.name()),
+        'z' if count == 4 => out.push_str(&moment.zone.long_name(moment.micros)),
         'z' => out.push_str(&moment.zone.short_name(moment.micros)),
         'V' => out.push_str(moment.zone.name()),
         _ => format_offset(letter, count, moment.offset_seconds, out),

@@ -16,12 +16,14 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::partition::Trouble;
+
 /// The least that one partition may queue: below it the broker is asked for crumbs.
 const PARTITION_QUEUE_BYTES_MIN: u64 = 512 * 1024;
 /// The most one partition may queue: more does not make reading faster, and costs cache.
 const PARTITION_QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most one fetch may bring of one partition.
-const FETCH_BYTES_MAX: u64 = 2 * 1024 * 1024;
+pub(super) const FETCH_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// Names that the reader sets itself.
 const OWN_SETTINGS: [&str; 8] = [
@@ -41,17 +43,6 @@ pub(super) struct Context {
     trouble: Mutex<Option<Trouble>>,
 }
 
-/// The last thing that went wrong with a broker.
-#[derive(Clone, Debug)]
-pub(super) struct Trouble {
-    pub since: Instant,
-    pub text: String,
-    /// Every known broker is unreachable.
-    pub all_down: bool,
-    /// Wrong credentials or certificates: trying again does not help soon.
-    pub refused: bool,
-}
-
 impl Context {
     /// What is wrong now, if something is.
     pub fn trouble(&self) -> Option<Trouble> {
@@ -67,12 +58,12 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::warn!(facility, message, "kafka client");
+            }
+            // Brokers that come and go: what it means for a query is said by whoever waits for them.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                tracing::info!(facility, message, "kafka client");
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
                 tracing::debug!(facility, message, "kafka client");
@@ -114,6 +105,14 @@ pub(super) struct ClientLimits {
     pub partitions: usize,
 }
 
+impl ClientLimits {
+    /// Of these bytes one partition's share.
+    pub fn partition_bytes(&self) -> u64 {
+        let share = self.queue_bytes / self.partitions.max(1) as u64;
+        share.clamp(PARTITION_QUEUE_BYTES_MIN, PARTITION_QUEUE_BYTES_MAX)
+    }
+}
+
 /// Makes the client. It connects in the background: an unreachable broker is told later, by [`Context::trouble`].
 pub(super) fn connect(
     options: &BTreeMap<String, String>,
@@ -125,8 +124,7 @@ pub(super) fn connect(
 }
 
 fn settings(options: &BTreeMap<String, String>, limits: ClientLimits) -> ClientConfig {
-    let share = limits.queue_bytes / limits.partitions.max(1) as u64;
-    let queue_bytes = share.clamp(PARTITION_QUEUE_BYTES_MIN, PARTITION_QUEUE_BYTES_MAX);
+    let queue_bytes = limits.partition_bytes();
     let fetch_bytes = (queue_bytes / 2).min(FETCH_BYTES_MAX);
     let mut config = ClientConfig::new();
     config

@@ -15,7 +15,7 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::native::Record;
+use super::partition::Row;
 
 /// Rows of one batch at the most.
 pub(super) const BATCH_ROWS_MAX: usize = 32 * 1024;
@@ -81,9 +81,14 @@ impl ColumnsBuilder {
         self.rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 
+    /// Whether the plan reads the records' headers.
+    pub fn has_headers(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column, Column::Headers(_)))
+    }
+
     /// Appends one record. Returns the bytes of its key and value.
     #[inline]
-    pub fn push(&mut self, record: &Record<'_>) -> usize {
+    pub fn push(&mut self, record: &impl Row) -> usize {
         for column in &mut self.columns {
             match column {
                 Column::Value(column) => column.push(record.value()),
@@ -160,7 +165,7 @@ fn header_fields() -> Fields {
 }
 
 /// Spark gives null, not an empty list, for a record without headers.
-fn push_headers(list: &mut ListBuilder<StructBuilder>, record: &Record<'_>) {
+fn push_headers(list: &mut ListBuilder<StructBuilder>, record: &impl Row) {
     let entry = list.values();
     let count = record.headers(|name, value| {
         if let Some(names) = entry.field_builder::<StringBuilder>(0) {

@@ -1,13 +1,18 @@
 //! The Kafka reader: ranges of partitions into Arrow batches.
 //!
 //! One client per executor, query and source; each partition has a queue of its own that keeps filling after a batch
-//! has ended, so that the next one starts without a round trip. `reader` decides where a range starts and ends;
-//! `columns` builds batches; `client` holds the settings; `native` is the one module that speaks to librdkafka by
-//! pointers.
+//! has ended, so that the next one starts without a round trip. `reader` decides where a range starts and ends, and
+//! what lost offsets mean; `columns` builds batches. Records come over the seam of `partition` from one of two: `fetch`,
+//! which speaks the Fetch protocol itself, or `librdkafka` (its settings in `client`; `native` is the one module that
+//! speaks to it by pointers), which knows every option. `choice` says which of them.
 
+mod choice;
 mod client;
 mod columns;
+mod fetch;
+mod librdkafka;
 mod native;
+mod partition;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::client::Context;
+use super::partition::Row;
 
 /// Messages taken from librdkafka in one call.
 const BATCH_MESSAGES_MAX: usize = 8192;
@@ -88,6 +89,18 @@ impl PartitionQueue {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             other => Err(NativeError::Refused(other.into())),
         }
+    }
+
+    /// Goes on at `offset` after an error that stopped the fetching: from there librdkafka does not seek.
+    pub fn restart(&mut self, offset: i64) -> Result<(), NativeError> {
+        self.clear();
+        // SAFETY: contract 1; a partition that is stopped may be started again into the same queue, and what is left
+        // in that of the time before is passed over by librdkafka.
+        let code = unsafe {
+            sys::rd_kafka_consume_stop(self.topic, self.partition);
+            sys::rd_kafka_consume_start_queue(self.topic, self.partition, offset, self.queue)
+        };
+        if code == 0 { Ok(()) } else { Err(last_error()) }
     }
 
     /// Takes more messages when none is held, waiting for the first at most `timeout`. Returns how many are held.
@@ -176,29 +189,28 @@ impl Record<'_> {
             if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
         }
     }
+}
 
-    /// Offset of the record; of an end-of-partition event, the next offset to come.
+impl Row for Record<'_> {
+    /// Of an end-of-partition event, the next offset to come.
     #[inline]
-    pub fn offset(&self) -> i64 {
+    fn offset(&self) -> i64 {
         self.message.offset
     }
 
-    /// The value's bytes; null is `None`.
     #[inline]
-    pub fn value(&self) -> Option<&[u8]> {
+    fn value(&self) -> Option<&[u8]> {
         // SAFETY: librdkafka gives a pointer to `len` bytes that live as long as the message, or null.
         unsafe { bytes(self.message.payload, self.message.len) }
     }
 
-    /// The key's bytes; null is `None`.
     #[inline]
-    pub fn key(&self) -> Option<&[u8]> {
+    fn key(&self) -> Option<&[u8]> {
         // SAFETY: as `value`.
         unsafe { bytes(self.message.key, self.message.key_len) }
     }
 
-    /// Milliseconds since 1970 and Spark's `timestampType`: -1 none, 0 create time, 1 append time.
-    pub fn timestamp(&self) -> (i64, i32) {
+    fn timestamp(&self) -> (i64, i32) {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive and `kind` is a valid place to write to.
         let millis = unsafe { sys::rd_kafka_message_timestamp(self.message, &mut kind) };
@@ -209,8 +221,7 @@ impl Record<'_> {
         }
     }
 
-    /// Calls `each` with the name and value of every header, in order. Returns how many there are.
-    pub fn headers(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> usize {
+    fn headers(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> usize {
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is alive; the list stays owned by it.
         let error = unsafe { sys::rd_kafka_message_headers(self.message, &mut headers) };

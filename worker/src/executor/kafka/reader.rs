@@ -8,15 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::choice::{Chosen, choose};
+use super::client::ClientLimits;
+use super::columns::{ColumnsBuilder, UnknownColumn};
+use super::partition::{Client, Drained, PartitionReader, Stop};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::types::RDKafkaErrorCode;
-
-use super::client::{ClientLimits, Context, connect};
-use super::columns::{ColumnsBuilder, UnknownColumn};
-use super::native::{NativeError, PartitionQueue};
 
 /// One wait for records; after it cancellation and the client's errors are looked at.
 const WAIT_SLICE: Duration = Duration::from_millis(50);
@@ -24,6 +22,8 @@ const WAIT_SLICE: Duration = Duration::from_millis(50);
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 /// Without a record for so long, though brokers answer, the read fails: Spark's `kafkaConsumer.pollTimeoutMs`.
 const POLL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
+/// Without a record for so long a look at the partition's end tells whether there will be one.
+const LOOK_AT_END_AFTER: Duration = Duration::from_secs(5);
 /// Asking a broker for watermarks or a seek.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Partitions the first client is made for.
@@ -46,6 +46,9 @@ pub enum KafkaError {
     /// The plan asks for a column that Kafka records do not have.
     #[error(transparent)]
     Column(#[from] UnknownColumn),
+    /// Records are not what was written.
+    #[error("records of `{topic}-{partition}` from offset {offset} on cannot be read: {reason}")]
+    Corrupt { topic: String, partition: i32, offset: i64, reason: String },
     /// Records could not be put into columns.
     #[error("cannot build columns of Kafka records")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -116,6 +119,8 @@ pub struct KafkaSettings {
     pub poll_timeout: Duration,
     /// Bytes that all the partitions' queues may hold.
     pub queue_bytes: u64,
+    /// Where connections are served.
+    pub runtime: tokio::runtime::Handle,
 }
 
 /// One query's reader of one Kafka source.
@@ -128,18 +133,20 @@ pub struct KafkaReader {
 
 struct State {
     client: Option<Connected>,
+    /// Why librdkafka reads what the other reader began to.
+    unspoken: Option<String>,
     idle: HashMap<(String, i32), Sticky>,
 }
 
 #[derive(Clone)]
 struct Connected {
-    client: Arc<BaseConsumer<Context>>,
+    client: Arc<dyn Client>,
     partitions: usize,
 }
 
-/// A partition's queue between batches.
+/// A partition between batches.
 struct Sticky {
-    queue: PartitionQueue,
+    source: Box<dyn PartitionReader>,
     columns: ColumnsBuilder,
     /// The offset that the next record would have, were none missing.
     position: i64,
@@ -152,9 +159,12 @@ impl KafkaReader {
         let servers = settings.options.get("bootstrap.servers").cloned().unwrap_or_default();
         // A wrong column or setting is told at the start, not in the first batch.
         ColumnsBuilder::new(schema.clone(), "", 0)?;
-        let reader =
-            Self { settings, schema, servers, state: Mutex::new(State { client: None, idle: HashMap::new() }) };
-        reader.make_room(&mut reader.state.lock(), PARTITIONS_AT_START)?;
+        let state = State { client: None, unspoken: None, idle: HashMap::new() };
+        let reader = Self { settings, schema, servers, state: Mutex::new(state) };
+        let chosen = reader.make_room(&mut reader.state.lock(), PARTITIONS_AT_START)?;
+        if let Some(Chosen { name, reason, .. }) = chosen {
+            tracing::info!(reader = name, reason, servers = reader.servers, "kafka reader chosen");
+        }
         Ok(reader)
     }
 
@@ -174,16 +184,34 @@ impl KafkaReader {
     }
 
     /// More partitions than the client was made for mean a new client with smaller queues.
-    fn make_room(&self, state: &mut State, partitions: usize) -> Result<(), KafkaError> {
+    fn make_room(&self, state: &mut State, partitions: usize) -> Result<Option<Chosen>, KafkaError> {
         if state.client.as_ref().is_some_and(|connected| connected.partitions >= partitions) {
-            return Ok(());
+            return Ok(None);
         }
         let partitions = partitions.next_power_of_two().max(PARTITIONS_AT_START);
         state.idle.clear();
         let limits = ClientLimits { queue_bytes: self.settings.queue_bytes, partitions };
-        let client = connect(&self.settings.options, limits).map_err(|error| self.invalid(error))?;
-        state.client = Some(Connected { client, partitions });
-        Ok(())
+        let chosen = choose(&self.settings, limits, state.unspoken.as_deref());
+        let chosen = chosen.map_err(|error| self.invalid(error))?;
+        state.client = Some(Connected { client: chosen.client.clone(), partitions });
+        Ok(Some(chosen))
+    }
+
+    /// The brokers or the records need librdkafka after all. Returns the client to go on with.
+    fn fall_back(&self, from: &Arc<dyn Client>, reason: String) -> Result<Arc<dyn Client>, KafkaError> {
+        let mut state = self.state.lock();
+        match state.client.clone() {
+            // Another thread was first.
+            Some(connected) if !is_same(&connected.client, from) => return Ok(connected.client),
+            connected => {
+                tracing::info!(reader = "librdkafka", reason, servers = self.servers, "kafka reader chosen");
+                state.unspoken = Some(reason);
+                state.client = None;
+                self.make_room(&mut state, connected.map_or(PARTITIONS_AT_START, |connected| connected.partitions))?;
+            }
+        }
+        let client = state.client.as_ref().map(|connected| connected.client.clone());
+        client.ok_or_else(|| self.unavailable("the client is gone"))
     }
 
     /// Reads `range` to its end and hands each batch to `each`. Blocks; looks at `cancelled` at least every 50 ms.
@@ -200,20 +228,29 @@ impl KafkaReader {
         if range.start >= range.end {
             return Ok(counts);
         }
-        let (client, mut sticky) = self.take(range)?;
-        let mut reading = Reading { reader: self, client: &client, range, counts: &mut counts };
-        reading.run(&mut sticky, cancelled, each)?;
+        let (mut client, mut sticky) = self.take(range)?;
+        loop {
+            let mut reading = Reading { reader: self, client: client.as_ref(), range, counts: &mut counts };
+            match reading.run(&mut sticky, cancelled, each) {
+                Ok(()) => break,
+                Err(Interrupted::Failed(error)) => return Err(error),
+                Err(Interrupted::Unspoken(reason)) => {
+                    client = self.fall_back(&client, reason)?;
+                    sticky.source = self.open(&client, range, sticky.position)?;
+                }
+            }
+        }
         // Not reached after an error: a queue in doubt is dropped, and the next attempt starts afresh.
         sticky.used = Instant::now();
         let key = (range.topic.clone(), range.partition);
         let mut state = self.state.lock();
-        if state.client.as_ref().is_some_and(|connected| Arc::ptr_eq(&connected.client, &client)) {
+        if state.client.as_ref().is_some_and(|connected| is_same(&connected.client, &client)) {
             state.idle.insert(key, sticky);
         }
         Ok(counts)
     }
 
-    fn take(&self, range: &Range) -> Result<(Arc<BaseConsumer<Context>>, Sticky), KafkaError> {
+    fn take(&self, range: &Range) -> Result<(Arc<dyn Client>, Sticky), KafkaError> {
         let mut state = self.state.lock();
         let Some(connected) = state.client.clone() else {
             return Err(self.unavailable("the client is gone"));
@@ -224,7 +261,7 @@ impl KafkaReader {
             if sticky.position == range.start {
                 return Ok((client, sticky));
             }
-            if sticky.queue.seek(range.start, REQUEST_TIMEOUT).is_ok() {
+            if sticky.source.seek(range.start, REQUEST_TIMEOUT).is_ok() {
                 sticky.position = range.start;
                 return Ok((client, sticky));
             }
@@ -234,12 +271,19 @@ impl KafkaReader {
         Ok((client, sticky))
     }
 
-    fn start(&self, client: &Arc<BaseConsumer<Context>>, range: &Range) -> Result<Sticky, KafkaError> {
-        let Range { topic, partition, start, .. } = range;
-        let queue =
-            PartitionQueue::start(client.clone(), topic, *partition, *start).map_err(|error| self.invalid(error))?;
-        let columns = ColumnsBuilder::new(self.schema.clone(), topic, *partition)?;
-        Ok(Sticky { queue, columns, position: *start, used: Instant::now() })
+    fn start(&self, client: &Arc<dyn Client>, range: &Range) -> Result<Sticky, KafkaError> {
+        let source = self.open(client, range, range.start)?;
+        let columns = ColumnsBuilder::new(self.schema.clone(), &range.topic, range.partition)?;
+        Ok(Sticky { source, columns, position: range.start, used: Instant::now() })
+    }
+
+    fn open(
+        &self,
+        client: &Arc<dyn Client>,
+        range: &Range,
+        offset: i64,
+    ) -> Result<Box<dyn PartitionReader>, KafkaError> {
+        client.start(&range.topic, range.partition, offset).map_err(|error| self.invalid(error))
     }
 
     fn unavailable(&self, reason: impl std::fmt::Display) -> KafkaError {
@@ -251,10 +295,28 @@ impl KafkaReader {
     }
 }
 
+fn is_same(one: &Arc<dyn Client>, other: &Arc<dyn Client>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+/// Why a read ended before its range.
+enum Interrupted {
+    /// For good.
+    Failed(KafkaError),
+    /// Only librdkafka can go on.
+    Unspoken(String),
+}
+
+impl From<KafkaError> for Interrupted {
+    fn from(error: KafkaError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// One read of one range.
 struct Reading<'a> {
     reader: &'a KafkaReader,
-    client: &'a BaseConsumer<Context>,
+    client: &'a dyn Client,
     range: &'a Range,
     counts: &'a mut RangeCounts,
 }
@@ -265,140 +327,119 @@ impl Reading<'_> {
         sticky: &mut Sticky,
         cancelled: &dyn Fn() -> bool,
         each: &mut dyn FnMut(RecordBatch) -> Result<(), E>,
-    ) -> Result<(), KafkaError>
+    ) -> Result<(), Interrupted>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         let mut last_progress = Instant::now();
+        let mut last_look = last_progress;
         while sticky.position < self.range.end {
             if cancelled() {
-                return Err(KafkaError::Cancelled);
+                return Err(KafkaError::Cancelled.into());
             }
-            if sticky.queue.fill(WAIT_SLICE) == 0 {
-                // Serves the client's errors, which tell why nothing comes.
-                while self.client.poll(Duration::ZERO).is_some() {}
+            if !sticky.source.wait(WAIT_SLICE) {
                 self.check_patience(last_progress)?;
+                if last_look.elapsed() > LOOK_AT_END_AFTER {
+                    last_look = Instant::now();
+                    self.look_at_end(&mut sticky.position)?;
+                }
                 continue;
             }
             let before = sticky.position;
-            self.drain(sticky, each)?;
+            let mut drained = Drained::default();
+            let end = self.range.end;
+            let result = sticky.source.drain(&mut sticky.position, end, &mut sticky.columns, &mut drained);
+            self.counts.rows += drained.rows;
+            self.counts.bytes += drained.bytes;
+            if let Err(stop) = result {
+                self.handle(stop, sticky)?;
+            }
+            if sticky.columns.is_full() {
+                hand_over(&mut sticky.columns, each)?;
+            }
             if sticky.position > before {
                 last_progress = Instant::now();
-                self.client.client().context().well();
+                last_look = last_progress;
+                self.client.well();
             }
         }
-        hand_over(&mut sticky.columns, each)
+        Ok(hand_over(&mut sticky.columns, each)?)
     }
 
-    /// Takes what is held until the range or the batch is full.
-    fn drain<E>(
-        &mut self,
-        sticky: &mut Sticky,
-        each: &mut dyn FnMut(RecordBatch) -> Result<(), E>,
-    ) -> Result<(), KafkaError>
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        let Sticky { queue, columns, position, .. } = sticky;
-        let (mut rows, mut bytes) = (0, 0);
-        while let Some(record) = queue.peek() {
-            if let Some(code) = record.error() {
-                let (offset, text) = (record.offset(), record.error_text());
-                if code == RDKafkaErrorCode::PartitionEOF {
-                    *position = (*position).max(offset.min(self.range.end));
-                    if offset > self.range.end {
-                        // Stays queued: it tells the next batch that nothing comes before the partition's end.
-                        break;
-                    }
-                    queue.advance();
-                    if *position >= self.range.end {
-                        break;
-                    }
-                    continue;
-                }
-                queue.advance();
-                self.counts.rows += rows;
-                self.counts.bytes += bytes;
-                return self.handle(code, text, queue, position);
-            }
-            let offset = record.offset();
-            if offset >= self.range.end {
-                // Stays queued: it is the next batch's first record. What lay between never comes.
-                *position = self.range.end;
-                break;
-            }
-            if offset >= *position {
-                bytes += columns.push(&record) as u64;
-                rows += 1;
-                *position = offset + 1;
-            }
-            queue.advance();
-            if columns.is_full() {
-                hand_over(columns, each)?;
-            }
-            if *position >= self.range.end {
-                break;
-            }
-        }
-        self.counts.rows += rows;
-        self.counts.bytes += bytes;
-        Ok(())
-    }
-
-    fn handle(
-        &mut self,
-        code: RDKafkaErrorCode,
-        text: String,
-        queue: &mut PartitionQueue,
-        position: &mut i64,
-    ) -> Result<(), KafkaError> {
-        match code {
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                self.offsets_gone(queue, position)
-            }
-            RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicOrPartition => {
+    fn handle(&mut self, stop: Stop, sticky: &mut Sticky) -> Result<(), Interrupted> {
+        let Sticky { source, position, .. } = sticky;
+        match stop {
+            Stop::OffsetGone => Ok(self.offsets_gone(source.as_mut(), position)?),
+            Stop::PartitionGone(text) => Ok(self.partition_gone(position, &text)?),
+            Stop::Refused(text) => Err(self.reader.invalid(text).into()),
+            Stop::Unavailable(text) => Err(self.reader.unavailable(text).into()),
+            Stop::Corrupt { offset, reason } => {
                 let Range { topic, partition, .. } = self.range;
-                Err(self.reader.unavailable(format!("`{topic}-{partition}` is not there: {text}")))
+                Err(KafkaError::Corrupt { topic: topic.clone(), partition: *partition, offset, reason }.into())
             }
-            RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed => {
-                Err(self.reader.invalid(text))
-            }
-            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL => Err(self.reader.invalid(text)),
-            _ => Err(self.reader.unavailable(text)),
+            Stop::Unsupported(reason) => Err(Interrupted::Unspoken(reason)),
         }
     }
 
     /// The position is outside of what the partition holds: as Spark, an error, or a count of what is lost.
-    fn offsets_gone(&mut self, queue: &mut PartitionQueue, position: &mut i64) -> Result<(), KafkaError> {
+    fn offsets_gone(&mut self, source: &mut dyn PartitionReader, position: &mut i64) -> Result<(), KafkaError> {
         let Range { topic, partition, end, .. } = self.range;
-        let watermarks = self.client.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT);
+        let watermarks = self.client.watermarks(topic, *partition, REQUEST_TIMEOUT);
         let (low, high) = watermarks.map_err(|error| self.reader.unavailable(error))?;
         let resume = if low > *position { low.min(*end) } else { *end };
         if low <= *position && *position <= high {
             // There again, perhaps after a change of leader: read on.
-            return self.seek(queue, *position);
+            return self.restart(source, *position);
         }
-        let loss = DataLoss { topic: topic.clone(), partition: *partition, from: *position, to: resume };
-        if self.reader.settings.fail_on_data_loss {
-            return Err(KafkaError::DataLoss(loss));
-        }
-        tracing::warn!(topic, partition, from = loss.from, to = loss.to, "kafka offsets lost");
-        self.counts.lost.push(loss);
-        *position = resume;
+        self.lose(position, resume)?;
         if resume < *end {
-            return self.seek(queue, resume);
+            return self.restart(source, resume);
         }
         Ok(())
     }
 
-    fn seek(&self, queue: &mut PartitionQueue, offset: i64) -> Result<(), KafkaError> {
-        queue.seek(offset, REQUEST_TIMEOUT).map_err(|error: NativeError| self.reader.unavailable(error))
+    /// The brokers deny the partition. They may only not know it yet, so they are asked before its records count as lost.
+    fn partition_gone(&mut self, position: &mut i64, text: &str) -> Result<(), KafkaError> {
+        let Range { topic, partition, end, .. } = self.range;
+        let is_there = self.client.has_partition(topic, *partition, REQUEST_TIMEOUT);
+        let is_there = is_there.map_err(|error| self.reader.unavailable(error))?;
+        if is_there {
+            return Err(self.reader.unavailable(format!("`{topic}-{partition}` is not there: {text}")));
+        }
+        self.lose(position, *end)
+    }
+
+    /// A range may end beyond its partition, when the topic was deleted, made anew or cut off since the batch was planned:
+    /// then no record will ever come. Brokers that do not answer are a matter of patience.
+    fn look_at_end(&mut self, position: &mut i64) -> Result<(), KafkaError> {
+        let Range { topic, partition, end, .. } = self.range;
+        let will_come = match self.client.watermarks(topic, *partition, REQUEST_TIMEOUT) {
+            Ok((_, high)) => high >= *end || *position < high,
+            Err(_) => self.client.has_partition(topic, *partition, REQUEST_TIMEOUT).unwrap_or(true),
+        };
+        if will_come { Ok(()) } else { self.lose(position, *end) }
+    }
+
+    /// Goes on at `to` without the offsets before it, where the source's options allow it.
+    fn lose(&mut self, position: &mut i64, to: i64) -> Result<(), KafkaError> {
+        let Range { topic, partition, .. } = self.range;
+        let loss = DataLoss { topic: topic.clone(), partition: *partition, from: *position, to };
+        if self.reader.settings.fail_on_data_loss {
+            return Err(KafkaError::DataLoss(loss));
+        }
+        // The driver tells the user.
+        tracing::info!(topic, partition, from = loss.from, to = loss.to, "kafka offsets lost");
+        self.counts.lost.push(loss);
+        *position = to;
+        Ok(())
+    }
+
+    fn restart(&self, source: &mut dyn PartitionReader, offset: i64) -> Result<(), KafkaError> {
+        source.restart(offset).map_err(|error| self.reader.unavailable(error))
     }
 
     fn check_patience(&self, last_progress: Instant) -> Result<(), KafkaError> {
-        if let Some(trouble) = self.client.client().context().trouble() {
+        if let Some(trouble) = self.client.trouble() {
             if trouble.refused {
                 return Err(self.reader.invalid(trouble.text));
             }

@@ -4,28 +4,53 @@
 //! · length of the footer (u32) · crc32c of the footer (u32) · `PYLG`. A section is a run of entries (`entry`) sorted
 //! by key. Sections name their buckets, so that a restore under another shard map finds what it needs.
 
+use std::io::{Error, Write};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use pyrite_common::checkpoint::AttemptId;
+use pyrite_common::error::Kind;
+use pyrite_common::store::{CheckpointStore, StoreError};
 
 use super::entry::take_entry;
 use super::overlay::Overlay;
+use super::spool::Spool;
 use super::store::ShardId;
 
 const MAGIC: &[u8; 4] = b"PYLG";
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
 const TAIL_BYTES: usize = 12;
+/// Bytes of an object in the checkpoint that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
 
-/// A changelog object that does not hold what it must.
+/// A changelog object that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("changelog object `{name}` is corrupt: {problem}")]
-pub struct ChangelogError {
-    name: String,
-    problem: String,
+pub enum ChangelogError {
+    /// It does not hold what it must.
+    #[error("changelog object `{name}` is corrupt: {problem}")]
+    Corrupt { name: String, problem: String },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ChangelogError {
+    fn corrupt(name: &str, problem: &str) -> Self {
+        Self::Corrupt { name: name.to_owned(), problem: problem.to_owned() }
+    }
+
+    /// What it means for the batch. A missing object counts as corrupt: a commit named it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Store(error) if error.kind() == Kind::NotFound => Kind::Corrupt,
+            Self::Store(error) => error.kind(),
+        }
+    }
 }
 
 /// What an object says about itself.
@@ -67,76 +92,190 @@ pub struct Section {
 pub struct EncodedSection {
     /// The offset is set when the object is put together.
     pub section: Section,
-    /// The entries.
-    pub overlay: Arc<Overlay>,
+    entries: Entries,
+}
+
+/// Where a section's bytes are.
+#[derive(Debug)]
+enum Entries {
+    Memory(Arc<Overlay>),
+    Spooled(Spool),
 }
 
 impl EncodedSection {
     /// The section of a shard that wrote `overlay` and has `rows_total` keys then.
     pub fn new(id: ShardId, overlay: Arc<Overlay>, rows_total: u64) -> Self {
-        let ShardId { operator, shard, first_bucket, last_bucket } = id;
         let (length, crc) = (overlay.encoded().len() as u64, crc32c::crc32c(overlay.encoded()));
-        let section = Section { operator, shard, first_bucket, last_bucket, offset: 0, length, crc, rows_total };
-        Self { section, overlay }
+        Self { section: Section::new(id, (length, crc), rows_total), entries: Entries::Memory(overlay) }
+    }
+
+    /// The section of a shard whose writes are in a file.
+    pub fn spooled(id: ShardId, spool: Spool, rows_total: u64) -> Self {
+        let section = Section::new(id, (spool.length(), spool.crc()), rows_total);
+        Self { section, entries: Entries::Spooled(spool) }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<(), Error> {
+        match &self.entries {
+            Entries::Memory(overlay) => out.write_all(overlay.encoded()),
+            Entries::Spooled(spool) => spool.copy_to(out),
+        }
     }
 }
 
-/// Puts the object together.
-pub fn write_object(batch: u64, attempt: AttemptId, executor: &str, sections: Vec<EncodedSection>) -> Vec<u8> {
-    let bytes: usize = sections.iter().map(|encoded| encoded.overlay.encoded().len()).sum();
-    let mut object = Vec::with_capacity(bytes + 256 * sections.len() + 256);
-    object.extend_from_slice(MAGIC);
-    object.push(VERSION);
+impl Section {
+    fn new(id: ShardId, (length, crc): (u64, u32), rows_total: u64) -> Self {
+        let ShardId { operator, shard, first_bucket, last_bucket } = id;
+        Self { operator, shard, first_bucket, last_bucket, offset: 0, length, crc, rows_total }
+    }
+}
+
+/// What was written: length and CRC-32C of the whole object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub length: u64,
+    /// CRC-32C.
+    pub crc: u32,
+}
+
+/// Writes the object of a batch and attempt, section after section: none is held in memory beside its overlay.
+pub fn write_object(
+    out: &mut dyn Write,
+    of: (u64, AttemptId, &str),
+    sections: &[EncodedSection],
+) -> Result<Written, Error> {
+    let (batch, attempt, executor) = of;
+    let mut out = Measured { out, written: Written::default() };
+    out.write_all(MAGIC)?;
+    out.write_all(&[VERSION])?;
     let mut footer = Footer { batch, attempt, executor: executor.to_owned(), sections: Vec::new() };
     for encoded in sections {
-        let offset = object.len() as u64;
-        object.extend_from_slice(encoded.overlay.encoded());
-        footer.sections.push(Section { offset, ..encoded.section });
+        footer.sections.push(Section { offset: out.written.length, ..encoded.section.clone() });
+        encoded.write(&mut out)?;
     }
     let text = serde_json::to_vec(&footer).expect("a footer has plain fields");
-    object.extend_from_slice(&text);
-    object.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    object.extend_from_slice(&crc32c::crc32c(&text).to_le_bytes());
-    object.extend_from_slice(MAGIC);
-    object
+    out.write_all(&text)?;
+    out.write_all(&(text.len() as u32).to_le_bytes())?;
+    out.write_all(&crc32c::crc32c(&text).to_le_bytes())?;
+    out.write_all(MAGIC)?;
+    Ok(out.written)
+}
+
+/// Counts and checks what goes through.
+struct Measured<'a> {
+    out: &'a mut dyn Write,
+    written: Written,
+}
+
+impl Write for Measured<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        let count = self.out.write(bytes)?;
+        self.written.crc = crc32c::crc32c_append(self.written.crc, &bytes[..count]);
+        self.written.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.out.flush()
+    }
 }
 
 /// An object that was read back, its footer checked.
 #[derive(Clone, Debug)]
 pub struct Changelog {
     name: String,
-    bytes: Bytes,
+    content: Content,
     footer: Footer,
+}
+
+/// The bytes of an object.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory.
+    Whole(Bytes),
+    /// In the checkpoint: read a piece at a time.
+    Stored { store: CheckpointStore, name: String, length: u64 },
+}
+
+impl Content {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Stored { length, .. } => *length,
+        }
+    }
+
+    /// Calls `each` with the bytes from `start` to `end`, piece after piece.
+    pub fn pieces(&self, start: u64, end: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        match self {
+            Self::Whole(bytes) => bytes[start as usize..end as usize].chunks(PIECE_BYTES).for_each(each),
+            Self::Stored { store, name, .. } => {
+                let file = store.blocking_view().open(name)?;
+                let mut piece = vec![0; PIECE_BYTES.min((end - start) as usize)];
+                let mut at = start;
+                while at < end {
+                    let piece = &mut piece[..PIECE_BYTES.min((end - at) as usize)];
+                    let path = || store.root().join(name);
+                    file.read_exact_at(piece, at).map_err(|source| StoreError::Io {
+                        action: "read",
+                        path: path(),
+                        source,
+                    })?;
+                    each(piece);
+                    at += piece.len() as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, start: u64, end: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        self.pieces(start, end, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    /// The checksum of the bytes from `start` to `end`.
+    pub fn crc(&self, start: u64, end: u64) -> Result<u32, StoreError> {
+        let mut crc = 0;
+        self.pieces(start, end, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
+        Ok(crc)
+    }
 }
 
 impl Changelog {
     /// Reads an object. The footer must hold and say `batch` and `attempt`.
-    pub fn open(name: &str, bytes: Bytes, batch: u64, attempt: AttemptId) -> Result<Self, ChangelogError> {
-        let corrupt = |problem: &str| ChangelogError { name: name.to_owned(), problem: problem.to_owned() };
-        if bytes.len() < HEADER_BYTES + TAIL_BYTES || &bytes[..4] != MAGIC || &bytes[bytes.len() - 4..] != MAGIC {
+    pub fn open(name: &str, content: Content, batch: u64, attempt: AttemptId) -> Result<Self, ChangelogError> {
+        let corrupt = |problem: &str| ChangelogError::corrupt(name, problem);
+        let length = content.length();
+        if length < (HEADER_BYTES + TAIL_BYTES) as u64 {
             return Err(corrupt("it does not begin and end as one"));
         }
-        if bytes[4] != VERSION {
-            return Err(corrupt(&format!("version {} is not known", bytes[4])));
+        let tail_start = length - TAIL_BYTES as u64;
+        let (head, tail) = (content.read(0, HEADER_BYTES as u64)?, content.read(tail_start, length)?);
+        if &head[..4] != MAGIC || &tail[8..] != MAGIC {
+            return Err(corrupt("it does not begin and end as one"));
         }
-        let tail = bytes.len() - TAIL_BYTES;
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let (length, crc) = (number(tail) as usize, number(tail + 4));
-        let start = tail
-            .checked_sub(length)
-            .filter(|start| *start >= HEADER_BYTES)
+        if head[4] != VERSION {
+            return Err(corrupt(&format!("version {} is not known", head[4])));
+        }
+        let number = |at: usize| u32::from_le_bytes([tail[at], tail[at + 1], tail[at + 2], tail[at + 3]]);
+        let start = tail_start
+            .checked_sub(u64::from(number(0)))
+            .filter(|start| *start >= HEADER_BYTES as u64)
             .ok_or_else(|| corrupt("its footer is cut"))?;
-        let text = &bytes[start..tail];
-        if crc32c::crc32c(text) != crc {
+        let text = content.read(start, tail_start)?;
+        if crc32c::crc32c(&text) != number(4) {
             return Err(corrupt("the checksum of its footer is wrong"));
         }
-        let footer: Footer = serde_json::from_slice(text).map_err(|error| corrupt(&error.to_string()))?;
+        let footer: Footer = serde_json::from_slice(&text).map_err(|error| corrupt(&error.to_string()))?;
         if (footer.batch, footer.attempt) != (batch, attempt) {
             let found =
                 format!("it is of batch {}, attempt {}, not of {batch}, {attempt}", footer.batch, footer.attempt);
             return Err(corrupt(&found));
         }
-        Ok(Self { name: name.to_owned(), bytes, footer })
+        Ok(Self { name: name.to_owned(), content, footer })
     }
 
     /// What is in it.
@@ -145,26 +284,33 @@ impl Changelog {
     }
 
     /// Calls `each` with the key and value of every entry of a section, in order; the checksum is looked at first.
-    pub fn entries<'a>(
-        &'a self,
-        section: &Section,
-        mut each: impl FnMut(&'a [u8], Option<&'a [u8]>),
-    ) -> Result<(), ChangelogError> {
-        let corrupt = |problem: &str| ChangelogError { name: self.name.clone(), problem: problem.to_owned() };
-        let end = section.offset.checked_add(section.length).filter(|end| *end <= self.bytes.len() as u64);
+    pub fn entries(&self, section: &Section, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), ChangelogError> {
+        let corrupt = |problem: &str| ChangelogError::corrupt(&self.name, problem);
+        let end = section.offset.checked_add(section.length).filter(|end| *end <= self.content.length());
         let end = end.ok_or_else(|| corrupt("a section lies outside of it"))?;
-        let mut rest = &self.bytes[section.offset as usize..end as usize];
-        if crc32c::crc32c(rest) != section.crc {
+        if self.content.crc(section.offset, end)? != section.crc {
             return Err(corrupt(&format!(
                 "the checksum of operator {}, shard {} is wrong",
                 section.operator, section.shard
             )));
         }
-        while !rest.is_empty() {
-            let (key, value) = take_entry(&mut rest).ok_or_else(|| corrupt("an entry is cut"))?;
-            each(key, value);
-        }
-        Ok(())
+        // What is left of a piece is the beginning of an entry that the next one ends.
+        let mut bytes = Vec::new();
+        self.content.pieces(section.offset, end, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            let mut rest = bytes.as_slice();
+            loop {
+                let before = rest;
+                let Some((key, value)) = take_entry(&mut rest) else {
+                    rest = before;
+                    break;
+                };
+                each(key, value);
+            }
+            let taken = bytes.len() - rest.len();
+            bytes.drain(..taken);
+        })?;
+        if bytes.is_empty() { Ok(()) } else { Err(corrupt("an entry is cut")) }
     }
 }
 
@@ -174,6 +320,10 @@ mod tests {
     use crate::executor::shard::Write;
 
     const ATTEMPT: AttemptId = AttemptId::new(2, 5);
+
+    fn whole(bytes: &[u8]) -> Content {
+        Content::Whole(Bytes::copy_from_slice(bytes))
+    }
 
     fn object() -> (Vec<Write>, Vec<u8>) {
         let writes: Vec<Write> =
@@ -187,13 +337,16 @@ mod tests {
             };
             EncodedSection::new(id, Arc::new(Overlay::new(writes.clone())), 2)
         });
-        (writes, write_object(9, ATTEMPT, "exec-1", sections.into()))
+        let mut object = Vec::new();
+        let written = write_object(&mut object, (9, ATTEMPT, "exec-1"), &sections).expect("memory takes it");
+        assert_eq!(written, Written { length: object.len() as u64, crc: crc32c::crc32c(&object) });
+        (writes, object)
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let (writes, object) = object();
-        let log = Changelog::open("o", object.into(), 9, ATTEMPT).expect("a good object");
+        let log = Changelog::open("o", whole(&object), 9, ATTEMPT).expect("a good object");
         assert_eq!(log.footer().sections.len(), 2);
         for section in &log.footer().sections {
             let mut read = Vec::new();
@@ -204,24 +357,47 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_object_is_read_in_pieces_that_cut_entries() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = CheckpointStore::open(&folder.path().display().to_string()).expect("a store");
+        let value = |number: u32| (number % 7 != 0).then(|| vec![number as u8; 1_000 + number as usize % 91]);
+        let mut writes: Vec<Write> = (0..900u32).map(|number| (number.to_be_bytes().to_vec(), value(number))).collect();
+        // Larger than a piece.
+        writes.push((vec![1; 2 * PIECE_BYTES], Some(vec![2; PIECE_BYTES])));
+        let id = ShardId { operator: 0, shard: 0, first_bucket: 0, last_bucket: 1023 };
+        let sections = [EncodedSection::new(id, Arc::new(Overlay::new(writes.clone())), 2)];
+        let put = store.blocking_view().put_from("state/log/x", |out| write_object(out, (9, ATTEMPT, "e"), &sections));
+        let written = put.expect("stored");
+        let content = Content::Stored { store: store.clone(), name: "state/log/x".to_owned(), length: written.length };
+        assert_eq!(content.crc(0, written.length).expect("readable"), written.crc);
+        let log = Changelog::open("state/log/x", content, 9, ATTEMPT).expect("a good object");
+        let mut read = Vec::new();
+        log.entries(&log.footer().sections[0], |key, value| read.push((key.to_vec(), value.map(<[u8]>::to_vec))))
+            .expect("a good section");
+        assert!(read == writes);
+        store.blocking_view().delete("state/log/x").expect("deleted");
+        let gone = log.entries(&log.footer().sections[0], |_, _| {}).expect_err("it is gone");
+        assert_eq!(gone.kind(), Kind::Corrupt);
+    }
+
+    #[test]
     fn damage_and_other_attempts_are_named() {
         let (_, good) = object();
-        let other =
-            Changelog::open("state/log/x", good.clone().into(), 9, AttemptId::new(2, 6)).expect_err("another attempt");
+        let other = Changelog::open("state/log/x", whole(&good), 9, AttemptId::new(2, 6)).expect_err("another attempt");
         assert!(other.to_string().contains("state/log/x") && other.to_string().contains("2-5"), "{other}");
         for cut in [0, 3, 20, good.len() - 1] {
-            assert!(Changelog::open("o", good[..cut].to_vec().into(), 9, ATTEMPT).is_err(), "cut at {cut}");
+            assert!(Changelog::open("o", whole(&good[..cut]), 9, ATTEMPT).is_err(), "cut at {cut}");
         }
         let mut damaged = good.clone();
         damaged[HEADER_BYTES + 4] ^= 1;
-        let log = Changelog::open("o", damaged.into(), 9, ATTEMPT).expect("its footer is whole");
+        let log = Changelog::open("o", whole(&damaged), 9, ATTEMPT).expect("its footer is whole");
         let sections = &log.footer().sections;
         assert!(log.entries(&sections[0], |_, _| {}).is_err());
         assert!(log.entries(&sections[1], |_, _| {}).is_ok());
         let mut version = good;
         version[4] = 9;
         assert!(
-            Changelog::open("o", version.into(), 9, ATTEMPT).expect_err("unknown").to_string().contains("version 9")
+            Changelog::open("o", whole(&version), 9, ATTEMPT).expect_err("unknown").to_string().contains("version 9")
         );
     }
 }

@@ -12,7 +12,7 @@ use pyrite_common::checkpoint::SnapshotRef;
 use pyrite_common::store::CheckpointStore;
 
 use super::database::Database;
-use super::snapshot::{Frozen, Uploader, freeze};
+use super::snapshot::{Frozen, Uploader};
 use super::store::{Folded, ShardId, ShardStore};
 
 /// When a shard is due for a snapshot: by bytes; or by versions, when the last one is some time ago; or by many
@@ -145,8 +145,7 @@ fn fold_shard(shard: &ShardStore, since: &mut Since, frozen: &Sender<Frozen>, po
             || (since.versions >= policy.versions && rested)
             || since.versions >= policy.versions_max
         {
-            *since = Since { versions: 0, bytes: 0, at: Instant::now() };
-            snapshot(shard, &folded, frozen);
+            snapshot(shard, &folded, since, frozen);
         }
         if !folded.more {
             return;
@@ -154,13 +153,16 @@ fn fold_shard(shard: &ShardStore, since: &mut Since, frozen: &Sender<Frozen>, po
     }
 }
 
-fn snapshot(shard: &ShardStore, folded: &Folded, frozen: &Sender<Frozen>) {
-    match freeze(shard.id(), folded.version, folded.rows_total, folded.database.as_deref()) {
-        Ok(files) => {
+fn snapshot(shard: &ShardStore, folded: &Folded, since: &mut Since, frozen: &Sender<Frozen>) {
+    match shard.freeze(folded) {
+        // The next fold finds it due again.
+        Ok(None) => return,
+        Ok(Some(files)) => {
             let _ = frozen.send(files);
         }
         Err(error) => tracing::warn!(shard = shard.id().shard, %error, "snapshot failed"),
     }
+    *since = Since { versions: 0, bytes: 0, at: Instant::now() };
 }
 
 fn upload_all(uploads: &Receiver<Frozen>, mut uploader: Uploader, finished: &Mutex<Vec<SnapshotRef>>) {

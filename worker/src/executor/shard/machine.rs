@@ -10,6 +10,9 @@
 //!      └───────────────────────────────────── Dirty ──Committed──▶ At(v+1)
 //! ```
 //!
+//! `AppliedEarly` comes before the first write of a batch goes into the database, so that whatever ends the batch
+//! afterwards finds the shard dirty; `Finished` comes in either case, when the batch's writes are complete.
+//!
 //! Pending writes become the base only when the driver names exactly their batch *and attempt*: the same batch of
 //! another attempt, or of another driver's term, has other bytes in the manifest. A version is `None` before the
 //! first batch: the empty state.
@@ -57,9 +60,10 @@ pub enum Event {
     Restored(Option<Version>),
     /// It could not be, or the database failed.
     Failed,
-    /// The batch's writes are complete in an overlay.
+    /// The batch's writes are complete, in an overlay or in the database.
     Finished(Version),
-    /// The batch's writes were applied to the database before the commit.
+    /// The batch's writes outgrew memory: unless there are actions, they go into the database from now on, before the
+    /// commit.
     AppliedEarly(Version),
     /// The version is committed.
     Committed(Version),
@@ -72,7 +76,7 @@ pub enum Event {
 /// What the shell has to do, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The overlay is part of the committed state now; put it into the database when there is time.
+    /// What the batch left is part of the committed state now; put its overlay into the database when there is time.
     Fold(Version),
     /// Throw the overlay away.
     DropOverlay,
@@ -124,8 +128,8 @@ impl ShardMachine {
                 self.running = None;
                 self.lose()
             }
-            Event::Finished(version) => self.finished(version, Effect::Overlay),
-            Event::AppliedEarly(version) => self.finished(version, Effect::Database),
+            Event::Finished(version) => self.finished(version),
+            Event::AppliedEarly(version) => self.applied_early(version),
             Event::Committed(version) => self.committed(version),
             Event::Abort(attempt) => self.abort(|version| version.attempt <= attempt),
             Event::Disconnected => self.abort(|_| true),
@@ -144,7 +148,10 @@ impl ShardMachine {
                 actions.push(Action::DropOverlay);
                 self.state = State::At(base);
             }
-            State::Dirty(version) if run.base == Some(version) => self.state = State::At(Some(version)),
+            State::Dirty(version) if run.base == Some(version) => {
+                actions.push(Action::Fold(version));
+                self.state = State::At(Some(version));
+            }
             State::Dirty(_) => actions.extend(self.lose()),
             State::At(_) | State::Absent => {}
         }
@@ -170,20 +177,31 @@ impl ShardMachine {
         }
     }
 
-    fn finished(&mut self, version: Version, effect: Effect) -> Vec<Action> {
-        let expected = self.running.is_some_and(|run| run.next == version) && self.is_ready();
-        match (self.state, effect) {
-            (State::At(base), Effect::Overlay) if expected => {
+    fn finished(&mut self, version: Version) -> Vec<Action> {
+        match self.state {
+            State::At(base) if self.is_expected(version) => {
                 self.state = State::Pending { base, next: version };
                 Vec::new()
             }
-            (State::At(_), Effect::Database) if expected => {
+            State::Dirty(early) if early == version => Vec::new(),
+            State::At(_) | State::Absent | State::Pending { .. } | State::Dirty(_) => vec![Action::DropOverlay],
+        }
+    }
+
+    fn applied_early(&mut self, version: Version) -> Vec<Action> {
+        match self.state {
+            State::At(_) if self.is_expected(version) => {
                 self.state = State::Dirty(version);
                 Vec::new()
             }
-            (_, Effect::Overlay) => vec![Action::DropOverlay],
-            (_, Effect::Database) => self.lose(),
+            State::Dirty(early) if early == version => Vec::new(),
+            // Work that is void: it has not written yet, and must not.
+            State::At(_) | State::Absent | State::Pending { .. } | State::Dirty(_) => vec![Action::DropOverlay],
         }
+    }
+
+    fn is_expected(&self, version: Version) -> bool {
+        self.running.is_some_and(|run| run.next == version) && self.is_ready()
     }
 
     fn committed(&mut self, version: Version) -> Vec<Action> {
@@ -196,7 +214,7 @@ impl ShardMachine {
             State::Dirty(next) if next == version => {
                 self.running = None;
                 self.state = State::At(Some(next));
-                Vec::new()
+                vec![Action::Fold(next)]
             }
             // Another attempt's commit: the next batch names its base, and decides.
             State::Pending { .. } | State::Dirty(_) | State::At(_) | State::Absent => Vec::new(),
@@ -226,12 +244,6 @@ impl ShardMachine {
             State::At(_) | State::Dirty(_) => vec![Action::DropDatabase],
         }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Effect {
-    Overlay,
-    Database,
 }
 
 #[cfg(test)]
@@ -302,16 +314,35 @@ mod tests {
             assert_eq!(shard.state(), State::Dirty(next));
             shard
         };
-        assert_eq!(dirty().apply(Event::Run { base: Some(next), next: version(5, 3) }), []);
+        assert_eq!(dirty().apply(Event::Finished(next)), [], "its writes are complete");
+        assert_eq!(dirty().apply(Event::AppliedEarly(next)), [], "more of them");
+        assert_eq!(
+            dirty().apply(Event::Run { base: Some(next), next: version(5, 3) }),
+            [Action::Fold(next)],
+            "it is the base without a commit message"
+        );
         let mut again = dirty();
         assert_eq!(
             again.apply(Event::Run { base, next: version(4, 3) }),
             [Action::DropDatabase, Action::Restore(base)]
         );
         assert_eq!(dirty().apply(Event::Abort(AttemptId::new(1, 2))), [Action::DropDatabase]);
+        assert_eq!(dirty().apply(Event::Disconnected), [Action::DropDatabase]);
+        assert_eq!(dirty().apply(Event::Committed(version(4, 9))), [], "another attempt's commit");
         let mut committed = dirty();
-        assert_eq!(committed.apply(Event::Committed(next)), []);
+        assert_eq!(committed.apply(Event::Committed(next)), [Action::Fold(next)]);
         assert_eq!(committed.state(), State::At(Some(next)));
+    }
+
+    #[test]
+    fn void_work_must_not_write() {
+        let base = Some(version(3, 1));
+        let mut shard = at(base);
+        shard.apply(Event::Run { base, next: version(4, 3) });
+        assert_eq!(shard.apply(Event::AppliedEarly(version(4, 2))), [Action::DropOverlay], "an older attempt's");
+        shard.apply(Event::Abort(AttemptId::new(1, 3)));
+        assert_eq!(shard.apply(Event::AppliedEarly(version(4, 3))), [Action::DropOverlay], "an aborted one's");
+        assert_eq!(shard.state(), State::At(base), "the database is as it was");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!  batch N: view ──▶ work ──▶ overlay, section ──stage──▶ pending
 //!                                    │                       │ Committed(N, a)
 //!                              changelog object           committed overlays ──keeper──▶ database ──▶ snapshot
+//!  outgrown memory: ──▶ database (dirty until Committed) and spooled section
 //!  restore: newest snapshots + sections that the commits after them name
 //! ```
 
@@ -17,18 +18,21 @@ mod overlay;
 mod restore;
 mod rocks;
 mod snapshot;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
 mod view;
+mod writes;
 
-pub use changelog::{Changelog, ChangelogError, EncodedSection, Footer, Section, write_object};
+pub use changelog::{Changelog, ChangelogError, Content, EncodedSection, Footer, Section, Written, write_object};
 pub use database::Database;
 pub use keeper::{Keeper, SnapshotPolicy};
 pub use machine::{Action, Event, ShardMachine, State, Version};
 pub use overlay::{Overlay, Write};
 pub use restore::{ObjectCache, RestoreError, Restored, Restorer};
 pub use rocks::Rocks;
-pub use snapshot::SnapshotError;
+pub use snapshot::{SnapshotError, Uploader, freeze};
 pub use store::{PendingWrites, ShardId, ShardStore};
 pub use view::ShardView;
+pub use writes::{WriteBuffer, WriteError, Writes};

@@ -20,17 +20,24 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Takes writes that are sorted by key; asserts it, for an unsorted overlay loses keys.
+    /// Takes writes that are sorted by key.
     pub fn new(writes: Vec<Write>) -> Self {
-        assert!(writes.is_sorted_by(|a, b| a.0 < b.0), "writes of a shard are sorted and each key comes once");
-        let size = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len) + 2;
-        let mut bytes = Vec::with_capacity(writes.iter().map(size).sum());
-        let mut starts = Vec::with_capacity(writes.len());
-        for (key, value) in writes {
-            starts.push(u32::try_from(bytes.len()).expect("a shard writes less than 4 GiB in a batch"));
-            put_entry(&mut bytes, &key, value.as_deref());
-        }
-        Self { bytes, starts }
+        let mut overlay = Self::default();
+        writes.iter().for_each(|(key, value)| overlay.push(key, value.as_deref()));
+        overlay
+    }
+
+    /// Adds a write, whose key is greater than all before; asserts it, for an unsorted overlay loses keys.
+    pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        assert!(self.is_empty() || self.key(self.len() - 1) < key, "writes are sorted and each key comes once");
+        self.starts.push(u32::try_from(self.bytes.len()).expect("an overlay leaves memory long before 4 GiB"));
+        put_entry(&mut self.bytes, key, value);
+    }
+
+    /// Forgets all writes, and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.starts.clear();
     }
 
     /// Number of writes.

@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pyrite_common::checkpoint::{CommitExtra, CommitFile, LogError, ObjectRef, SnapshotRef, names};
+use pyrite_common::checkpoint::{CommitExtra, CommitFile, LogError, ObjectRef, SnapshotManifest, SnapshotRef, names};
 use pyrite_common::error::Kind;
 use pyrite_common::store::{CheckpointStore, StoreError};
 use rocksdb::{IteratorMode, ReadOptions};
 
-use super::changelog::{Changelog, ChangelogError, Section};
+use super::changelog::{Changelog, ChangelogError, Content, Section};
 use super::database::{Database, Writer, new_folder};
 use super::machine::Version;
 use super::rocks::Rocks;
-use super::snapshot::{Manifest, SnapshotError, download, read_checked, read_manifest};
+use super::snapshot::{SnapshotError, download, read_checked, read_manifest};
 use super::store::ShardId;
 
 /// Why a shard's state could not be read back.
@@ -31,7 +31,7 @@ pub enum RestoreError {
     /// The store failed, or a commit is missing.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A changelog object is damaged.
+    /// A changelog object cannot be read.
     #[error(transparent)]
     Changelog(#[from] ChangelogError),
     /// An object or the local database failed.
@@ -52,7 +52,8 @@ impl RestoreError {
     /// What it means for the batch.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Log(_) | Self::Changelog(_) | Self::OtherAttempt { .. } => Kind::Corrupt,
+            Self::Log(_) | Self::OtherAttempt { .. } => Kind::Corrupt,
+            Self::Changelog(error) => error.kind(),
             Self::NotOurs(_) => Kind::Invalid,
             Self::Store(error) if error.kind() == Kind::NotFound => Kind::Corrupt,
             Self::Store(error) => error.kind(),
@@ -65,16 +66,26 @@ impl RestoreError {
 /// Objects read during one batch's restores: several shards need sections of the same.
 #[derive(Default)]
 pub struct ObjectCache {
-    logs: Mutex<HashMap<String, Arc<Changelog>>>,
+    logs: Mutex<Logs>,
     commits: Mutex<HashMap<u64, Arc<CommitExtra>>>,
 }
 
 impl ObjectCache {
     /// Forgets what was read: the restores are done.
     pub fn clear(&self) {
-        self.logs.lock().clear();
+        *self.logs.lock() = Logs::default();
         self.commits.lock().clear();
     }
+}
+
+/// Bytes of objects that are kept in memory for the next shard; the rest is read from the checkpoint piece by piece.
+const LOG_BYTES_MAX: u64 = 32 << 20;
+
+#[derive(Default)]
+struct Logs {
+    open: HashMap<String, Arc<Changelog>>,
+    /// Of those in memory.
+    bytes: u64,
 }
 
 /// What a restore needs to know.
@@ -208,7 +219,7 @@ impl Restorer<'_> {
     }
 
     /// The snapshot's files in a new folder; none when that fails.
-    fn fetch(&self, manifest: &Manifest) -> Result<PathBuf, SnapshotError> {
+    fn fetch(&self, manifest: &SnapshotManifest) -> Result<PathBuf, SnapshotError> {
         let folder = new_folder(self.folder);
         let fetched = download(self.store, manifest, &folder, self.cancelled);
         if fetched.is_err() {
@@ -287,13 +298,33 @@ impl Restorer<'_> {
     }
 
     fn changelog(&self, object: &ObjectRef, batch: u64, commit: &CommitExtra) -> Result<Arc<Changelog>, RestoreError> {
-        if let Some(known) = self.cache.logs.lock().get(&object.name) {
-            return Ok(known.clone());
-        }
-        let bytes = read_checked(self.store, object)?;
-        let log = Arc::new(Changelog::open(&object.name, bytes, batch, commit.attempt)?);
-        self.cache.logs.lock().insert(object.name.clone(), log.clone());
+        let is_kept = {
+            let mut logs = self.cache.logs.lock();
+            if let Some(known) = logs.open.get(&object.name) {
+                return Ok(known.clone());
+            }
+            let is_kept = logs.bytes + object.length <= LOG_BYTES_MAX;
+            logs.bytes += if is_kept { object.length } else { 0 };
+            is_kept
+        };
+        let content = if is_kept { Content::Whole(read_checked(self.store, object)?) } else { self.stored(object)? };
+        let log = Arc::new(Changelog::open(&object.name, content, batch, commit.attempt)?);
+        self.cache.logs.lock().open.insert(object.name.clone(), log.clone());
         Ok(log)
+    }
+
+    /// An object that stays where it is, with the checksum that the commit names.
+    fn stored(&self, object: &ObjectRef) -> Result<Content, RestoreError> {
+        let ObjectRef { name, length, crc } = object;
+        let corrupt = |problem| ChangelogError::Corrupt { name: name.clone(), problem };
+        let is_there = self.store.blocking_view().open(name).map_err(ChangelogError::from)?.metadata();
+        let found = is_there.map_or(0, |metadata| metadata.len());
+        if found != *length {
+            return Err(corrupt(format!("{found} bytes, expected {length}")).into());
+        }
+        let content = Content::Stored { store: self.store.clone(), name: name.clone(), length: *length };
+        let found = content.crc(0, *length).map_err(ChangelogError::from)?;
+        if found == *crc { Ok(content) } else { Err(corrupt(format!("crc {found:08x}, expected {crc:08x}")).into()) }
     }
 }
 

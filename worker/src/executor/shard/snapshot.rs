@@ -1,18 +1,18 @@
 //! Snapshots: the files of a shard's database at a committed version, in the checkpoint under names made of their
 //! content.
 //!
-//! An SST file that an earlier snapshot brought is not written again. The manifest names the files, with lengths and
-//! checksums; commits name manifests. Layout, version 1: `names::snapshot(..)/manifest`, JSON.
+//! An SST file that an earlier snapshot brought is not written again; the small other files lie beside the manifest.
+//! The manifest names the files, with lengths and checksums; commits name manifests. Layout, version 1:
+//! `names::snapshot_manifest(..)`, JSON.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use pyrite_common::checkpoint::{AttemptId, ObjectRef, SnapshotRef, names};
+use pyrite_common::checkpoint::{ObjectRef, SnapshotFile, SnapshotManifest, SnapshotRef, names};
 use pyrite_common::error::Kind;
 use pyrite_common::store::{CheckpointStore, Created, StoreError};
 use rocksdb::checkpoint::Checkpoint;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::database::Database;
@@ -57,44 +57,6 @@ impl SnapshotError {
             Self::Database(_) | Self::Local { .. } => Kind::Internal,
         }
     }
-}
-
-/// What a snapshot consists of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Of this layout.
-    pub layout: u32,
-    /// The operator.
-    pub operator: u32,
-    /// The shard's number when it was made.
-    pub shard: u32,
-    /// Its first bucket.
-    pub first_bucket: u16,
-    /// Its last bucket.
-    pub last_bucket: u16,
-    /// The version's batch.
-    pub batch: u64,
-    /// The version's attempt.
-    pub attempt: AttemptId,
-    /// Of the keys and values.
-    pub codec: u32,
-    /// Keys in it.
-    pub rows_total: u64,
-    /// The database's files; none: empty.
-    pub files: Vec<SnapshotFile>,
-}
-
-/// One file of a database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotFile {
-    /// Its name in the database's folder.
-    pub file: String,
-    /// The object with its bytes.
-    pub object: String,
-    /// Bytes.
-    pub length: u64,
-    /// CRC-32C.
-    pub crc: u32,
 }
 
 /// A database frozen at a version, on the local disk.
@@ -144,7 +106,7 @@ impl Uploader {
             let _ = std::fs::remove_dir_all(folder);
         }
         let Frozen { id, version, rows_total, .. } = frozen;
-        let manifest = Manifest {
+        let manifest = SnapshotManifest {
             layout: MANIFEST_VERSION,
             operator: id.operator,
             shard: id.shard,
@@ -156,8 +118,8 @@ impl Uploader {
             rows_total,
             files: result?,
         };
-        let name = format!("{}/manifest", names::snapshot(id.operator, id.shard, version.batch, version.attempt));
-        let text = serde_json::to_vec(&manifest).expect("a manifest has plain fields");
+        let name = names::snapshot_manifest(id.operator, id.shard, version.batch, version.attempt);
+        let text = manifest.print();
         if self.store.blocking_view().create(&name, &text)? == Created::Exists {
             return Ok(None);
         }
@@ -181,7 +143,14 @@ impl Uploader {
             }
             let bytes = std::fs::read(entry.path()).map_err(local)?;
             let content = format!("{:032x}-{}", xxh3_128(&bytes), bytes.len());
-            let object = names::snapshot_file(frozen.id.operator, &content);
+            // Only SST files are shared: their content is of one database, while the small others may recur anywhere, and
+            // whether such a one is still needed nobody could tell.
+            let (id, version) = (frozen.id, frozen.version);
+            let object = if file.ends_with(".sst") {
+                names::snapshot_file(id.operator, &content)
+            } else {
+                names::snapshot_own_file(id.operator, id.shard, version.batch, version.attempt, &content)
+            };
             self.store.blocking_view().create(&object, &bytes)?;
             let uploaded =
                 SnapshotFile { file: file.clone(), object, length: bytes.len() as u64, crc: crc32c::crc32c(&bytes) };
@@ -196,11 +165,15 @@ impl Uploader {
 }
 
 /// Reads the manifest that a commit named.
-pub fn read_manifest(store: &CheckpointStore, snapshot: &SnapshotRef, codec: u32) -> Result<Manifest, SnapshotError> {
+pub fn read_manifest(
+    store: &CheckpointStore,
+    snapshot: &SnapshotRef,
+    codec: u32,
+) -> Result<SnapshotManifest, SnapshotError> {
     let name = &snapshot.manifest.name;
     let bytes = read_checked(store, &snapshot.manifest)?;
     let corrupt = |problem: String| SnapshotError::Corrupt { name: name.clone(), problem };
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
+    let manifest = SnapshotManifest::parse(name, &bytes).map_err(|error| corrupt(error.problem))?;
     if manifest.layout != MANIFEST_VERSION || manifest.codec != codec {
         return Err(corrupt(format!("layout {} and codec {} are not known", manifest.layout, manifest.codec)));
     }
@@ -213,7 +186,7 @@ pub fn read_manifest(store: &CheckpointStore, snapshot: &SnapshotRef, codec: u32
 /// Writes a snapshot's files into a new folder. Looks at `cancelled` before each.
 pub fn download(
     store: &CheckpointStore,
-    manifest: &Manifest,
+    manifest: &SnapshotManifest,
     folder: &Path,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(), SnapshotError> {

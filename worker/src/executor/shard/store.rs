@@ -2,6 +2,10 @@
 //!
 //! The machine says what may happen; this does it. A batch reads by [`ShardStore::view`] while the keeper's thread
 //! folds: committing only moves an overlay from pending to committed, so a next batch does not wait for RocksDB.
+//!
+//! Overlays are held within a reserve that all shards of the process share. A batch whose writes do not fit puts them
+//! into the database before its commit ([`ShardStore::apply_early`]): until the commit the database is of no version,
+//! which keeps snapshots away, and it goes when the batch does not become the commit.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -15,7 +19,9 @@ use super::database::Database;
 use super::machine::Version;
 use super::overlay::Overlay;
 use super::rocks::Rocks;
+use super::snapshot::{Frozen, SnapshotError, freeze};
 use super::view::ShardView;
+use crate::executor::reserve::{Holding, Reserve};
 
 /// Committed overlays that may wait for their fold, after which the next batch folds first.
 const UNFOLDED_MAX: usize = 8;
@@ -46,8 +52,10 @@ impl ShardId {
 pub struct PendingWrites {
     /// The version that they lead to.
     pub version: Version,
-    /// The writes.
+    /// The writes that are not in the database yet.
     pub overlay: Arc<Overlay>,
+    /// Bytes of all its writes, in the database or not.
+    pub bytes: usize,
     /// What they change in the index of due times.
     pub dues: DueUpdate,
     /// Keys in the shard then.
@@ -60,7 +68,9 @@ pub struct ShardStore {
     rocks: Arc<Rocks>,
     folder: PathBuf,
     inner: Mutex<Inner>,
-    /// Held by whoever folds.
+    /// What the overlays take of the memory for all.
+    holding: Holding,
+    /// Held by whoever writes to the database or freezes it.
     folding: Mutex<()>,
 }
 
@@ -72,15 +82,21 @@ struct Inner {
     /// Oldest first.
     committed: VecDeque<Committed>,
     pending: Option<PendingWrites>,
+    /// Bytes of the overlay that a batch is making.
+    making: usize,
+    /// Whether the database holds writes of a batch that is not committed.
+    is_dirty: bool,
     dues: DueIndex,
     rows_total: u64,
     /// Counts what was cleared or installed, so that a fold that ran meanwhile changes nothing.
     generation: u64,
 }
 
+#[derive(Clone)]
 struct Committed {
     version: Version,
     overlay: Arc<Overlay>,
+    bytes: usize,
     rows_total: u64,
 }
 
@@ -99,9 +115,10 @@ pub struct Folded {
 }
 
 impl ShardStore {
-    /// An empty shard whose databases lie below `folder`.
-    pub fn new(id: ShardId, rocks: Arc<Rocks>, folder: PathBuf) -> Self {
-        Self { id, rocks, folder, inner: Mutex::default(), folding: Mutex::default() }
+    /// An empty shard whose databases lie below `folder`, and whose overlays are held within `reserve`.
+    pub fn new(id: ShardId, rocks: Arc<Rocks>, folder: PathBuf, reserve: &Arc<Reserve>) -> Self {
+        let holding = reserve.holding();
+        Self { id, rocks, folder, inner: Mutex::default(), holding, folding: Mutex::default() }
     }
 
     /// Which shard it is.
@@ -140,21 +157,71 @@ impl ShardStore {
 
     /// Keeps a batch's writes until they are committed or dropped.
     pub fn stage(&self, pending: PendingWrites) {
-        self.inner.lock().pending = Some(pending);
+        let mut inner = self.inner.lock();
+        inner.making = 0;
+        inner.pending = Some(pending);
+        self.account(&inner);
     }
 
-    /// The pending writes of `version` are committed. Others are dropped.
-    pub fn promote(&self, version: Version) {
+    /// A batch makes an overlay, of `bytes` by now. `true`: that is too much to be held.
+    pub fn is_making(&self, bytes: usize) -> bool {
         let mut inner = self.inner.lock();
-        let Some(pending) = inner.pending.take().filter(|pending| pending.version == version) else { return };
-        inner.dues.apply(&pending.dues);
-        inner.rows_total = pending.rows_total;
-        inner.committed.push_back(Committed { version, overlay: pending.overlay, rows_total: pending.rows_total });
+        inner.making = bytes;
+        self.account(&inner)
+    }
+
+    fn account(&self, inner: &Inner) -> bool {
+        let committed: usize = inner.committed.iter().map(|committed| committed.overlay.memory_bytes()).sum();
+        let pending = inner.pending.as_ref().map_or(0, |pending| pending.overlay.memory_bytes());
+        self.holding.set(committed + pending + inner.making)
+    }
+
+    /// Puts writes of a batch that is not committed into the database, above all that is committed. The machine must
+    /// have said that it may be: from now on the database is of no version.
+    pub fn apply_early(&self, writes: &Overlay) -> Result<(), rocksdb::Error> {
+        while self.fold()?.is_some() {}
+        let _one_at_a_time = self.folding.lock();
+        let (generation, database) = {
+            let mut inner = self.inner.lock();
+            inner.is_dirty = true;
+            (inner.generation, inner.database.clone())
+        };
+        let database = match database {
+            Some(database) => database,
+            None => Arc::new(Database::create(&self.rocks, &self.folder)?),
+        };
+        database.fold(&self.rocks, writes)?;
+        let mut inner = self.inner.lock();
+        // Cleared meanwhile: the batch is void, and what it writes goes with its last user.
+        if inner.generation == generation {
+            inner.database = Some(database);
+        }
+        Ok(())
+    }
+
+    /// The pending writes of `version` are committed. Others are dropped. `false`: there were none of that version.
+    pub fn promote(&self, version: Version) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(pending) = inner.pending.take().filter(|pending| pending.version == version) else {
+            return false;
+        };
+        let PendingWrites { overlay, bytes, dues, rows_total, .. } = pending;
+        if std::mem::take(&mut inner.is_dirty) {
+            // Already: what an older fold has left is not there any more, to be frozen.
+            inner.folded = Some(version);
+        }
+        inner.dues.apply(&dues);
+        inner.rows_total = rows_total;
+        inner.committed.push_back(Committed { version, overlay, bytes, rows_total });
+        true
     }
 
     /// Throws the pending writes away.
     pub fn drop_pending(&self) {
-        self.inner.lock().pending = None;
+        let mut inner = self.inner.lock();
+        inner.pending = None;
+        inner.making = 0;
+        self.account(&inner);
     }
 
     /// Throws everything away. The database is returned, for closing it takes time.
@@ -162,6 +229,7 @@ impl ShardStore {
         let mut inner = self.inner.lock();
         let generation = inner.generation + 1;
         let before = std::mem::replace(&mut *inner, Inner { generation, ..Inner::default() });
+        self.account(&inner);
         before.database
     }
 
@@ -170,6 +238,7 @@ impl ShardStore {
         let mut inner = self.inner.lock();
         let generation = inner.generation + 1;
         *inner = Inner { database, folded: version, dues, rows_total, generation, ..Inner::default() };
+        self.account(&inner);
     }
 
     /// Whether folds lag so far behind that the next batch should fold first.
@@ -182,11 +251,14 @@ impl ShardStore {
     /// Puts the oldest committed overlay into the database. `None`: there was none.
     pub fn fold(&self) -> Result<Option<Folded>, rocksdb::Error> {
         let _one_at_a_time = self.folding.lock();
-        let (generation, version, overlay, rows_total, database) = {
+        let (generation, oldest, database) = {
             let inner = self.inner.lock();
-            let Some(oldest) = inner.committed.front() else { return Ok(None) };
-            (inner.generation, oldest.version, oldest.overlay.clone(), oldest.rows_total, inner.database.clone())
+            let Some(oldest) = inner.committed.front() else {
+                return Ok(None);
+            };
+            (inner.generation, oldest.clone(), inner.database.clone())
         };
+        let Committed { version, overlay, bytes, rows_total } = oldest;
         let database = match database {
             None if !overlay.is_empty() => Some(Arc::new(Database::create(&self.rocks, &self.folder)?)),
             other => other,
@@ -201,7 +273,21 @@ impl ShardStore {
         inner.database.clone_from(&database);
         inner.folded = Some(version);
         inner.committed.pop_front();
+        self.account(&inner);
         let more = !inner.committed.is_empty();
-        Ok(Some(Folded { version, rows_total, bytes: overlay.encoded().len(), database, more }))
+        Ok(Some(Folded { version, rows_total, bytes, database, more }))
+    }
+
+    /// Freezes the database as the last fold left it. `None`: it has gone on since, another time will do.
+    pub fn freeze(&self, folded: &Folded) -> Result<Option<Frozen>, SnapshotError> {
+        let _no_writes = self.folding.lock();
+        let is_as_folded = {
+            let inner = self.inner.lock();
+            !inner.is_dirty && inner.folded == Some(folded.version)
+        };
+        if !is_as_folded {
+            return Ok(None);
+        }
+        freeze(self.id, folded.version, folded.rows_total, folded.database.as_deref()).map(Some)
     }
 }

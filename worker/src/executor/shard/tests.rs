@@ -12,6 +12,9 @@ use pyrite_engine::task::DueIndex;
 
 use super::snapshot::{Uploader, freeze};
 use super::*;
+use crate::executor::reserve::Reserve;
+
+mod early;
 
 const CODEC: u32 = 1;
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -22,36 +25,45 @@ struct World {
     local: PathBuf,
     store: CheckpointStore,
     rocks: Arc<Rocks>,
+    overlays: Arc<Reserve>,
     uploader: Uploader,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with_overlay_bytes(64 << 20)
+    }
+
+    fn with_overlay_bytes(overlay_bytes: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let local = folder.path().join("local");
         std::fs::create_dir(&local).expect("a folder");
         let store = CheckpointStore::open(&folder.path().join("checkpoint").display().to_string()).expect("a store");
         let rocks = Arc::new(Rocks::new(8 << 20, 4 << 20, 1).expect("rocks"));
         let uploader = Uploader::new(store.clone(), CODEC);
-        Self { _folder: folder, local, store, rocks, uploader }
+        Self { _folder: folder, local, store, rocks, overlays: Reserve::new(overlay_bytes), uploader }
     }
 
     fn shard(&self, shard: u32, first_bucket: u16, last_bucket: u16) -> ShardStore {
         let id = ShardId { operator: 0, shard, first_bucket, last_bucket };
-        ShardStore::new(id, self.rocks.clone(), self.local.clone())
+        ShardStore::new(id, self.rocks.clone(), self.local.clone(), &self.overlays)
     }
 
     /// Writes a commit of a batch whose shards wrote `writes`.
     fn commit(&self, batch: u64, writes: &[(&ShardStore, Vec<Write>)], snapshots: Vec<SnapshotRef>) {
-        let attempt = attempt(batch);
         let sections = writes
             .iter()
             .filter(|(_, writes)| !writes.is_empty())
             .map(|(shard, writes)| EncodedSection::new(shard.id(), Arc::new(Overlay::new(writes.clone())), 0));
-        let object = write_object(batch, attempt, "e", sections.collect());
+        self.commit_sections(batch, &sections.collect::<Vec<_>>(), snapshots);
+    }
+
+    fn commit_sections(&self, batch: u64, sections: &[EncodedSection], snapshots: Vec<SnapshotRef>) {
+        let attempt = attempt(batch);
         let name = names::state_log(batch, attempt, "e");
-        self.store.blocking_view().put(&name, &object).expect("stored");
-        let object = ObjectRef { name, length: object.len() as u64, crc: crc32c::crc32c(&object) };
+        let put = self.store.blocking_view().put_from(&name, |out| write_object(out, (batch, attempt, "e"), sections));
+        let Written { length, crc } = put.expect("stored");
+        let object = ObjectRef { name, length, crc };
         let extra = CommitExtra {
             term: 1,
             driver: "d".to_owned(),
@@ -128,7 +140,8 @@ fn content(view: &ShardView) -> Model {
 
 fn stage_and_promote(shard: &ShardStore, batch: u64, writes: &[Write]) {
     let overlay = Arc::new(Overlay::new(writes.to_vec()));
-    shard.stage(PendingWrites { version: version(batch), overlay, dues: Vec::new(), rows_total: 0 });
+    let bytes = overlay.encoded().len();
+    shard.stage(PendingWrites { version: version(batch), overlay, bytes, dues: Vec::new(), rows_total: 0 });
     shard.promote(version(batch));
 }
 
@@ -207,7 +220,7 @@ fn dropped_and_cleared_writes_leave_nothing() {
     let world = World::new();
     let shard = world.shard(0, 0, 1023);
     let overlay = Arc::new(Overlay::new(writes(0, 0, 1023)));
-    shard.stage(PendingWrites { version: version(0), overlay, dues: Vec::new(), rows_total: 9 });
+    shard.stage(PendingWrites { version: version(0), overlay, bytes: 9, dues: Vec::new(), rows_total: 9 });
     assert!(content(&shard.view()).is_empty(), "pending writes are not committed");
     shard.promote(version(1));
     assert!(content(&shard.view()).is_empty(), "another version was committed");

@@ -77,8 +77,13 @@ impl Peers {
         Self { auth, me, incarnation, machine_id, links: Mutex::default() }
     }
 
-    /// Sends a frame; waits for credit, but not longer than the attempt lives.
+    /// Sends a frame, in parts that take a fraction of the window; waits for credit, but not longer than the attempt
+    /// lives.
     pub fn frame(&self, attempt: &Attempt, executor: &str, shard: u32, frame: &RecordBatch) -> Result<(), Failure> {
+        ipc::slices(frame).try_for_each(|part| self.part(attempt, executor, shard, &part))
+    }
+
+    fn part(&self, attempt: &Attempt, executor: &str, shard: u32, frame: &RecordBatch) -> Result<(), Failure> {
         let ipc = ipc::encode(frame).map_err(|error| Failure::new(FailureKind::Task, error.to_string()))?;
         let link = self.link(attempt, executor)?;
         let units = credit_units(ipc.len() as u64);

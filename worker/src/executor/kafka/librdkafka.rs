@@ -1,0 +1,125 @@
+//! librdkafka behind the reader's seam: every security mechanism, every option, message by message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{ClientLimits, Context, connect};
+use super::columns::ColumnsBuilder;
+use super::native::PartitionQueue;
+use super::partition::{Client, Drained, PartitionReader, Row, Stop, Trouble};
+
+/// One of librdkafka's clients.
+pub(super) struct LibrdkafkaClient {
+    client: Arc<BaseConsumer<Context>>,
+}
+
+impl LibrdkafkaClient {
+    /// Makes the client, which connects in the background. `Err`: it refuses an option.
+    pub fn start(options: &BTreeMap<String, String>, limits: ClientLimits) -> Result<Self, KafkaError> {
+        Ok(Self { client: connect(options, limits)? })
+    }
+}
+
+impl Client for LibrdkafkaClient {
+    fn start(&self, topic: &str, partition: i32, offset: i64) -> Result<Box<dyn PartitionReader>, String> {
+        let queue = PartitionQueue::start(self.client.clone(), topic, partition, offset);
+        Ok(Box::new(queue.map_err(|error| error.to_string())?))
+    }
+
+    fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), String> {
+        self.client.fetch_watermarks(topic, partition, timeout).map_err(|error| error.to_string())
+    }
+
+    fn has_partition(&self, topic: &str, partition: i32, timeout: Duration) -> Result<bool, String> {
+        let metadata = self.client.fetch_metadata(Some(topic), timeout).map_err(|error| error.to_string())?;
+        Ok(metadata.topics().iter().any(|found| {
+            let error = found.error().map(RDKafkaErrorCode::from);
+            let is_gone =
+                matches!(error, Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic));
+            !is_gone && (error.is_some() || found.partitions().iter().any(|one| one.id() == partition))
+        }))
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        // Serves the client's errors, which tell why nothing comes.
+        while self.client.poll(Duration::ZERO).is_some() {}
+        self.client.client().context().trouble()
+    }
+
+    fn well(&self) {
+        self.client.client().context().well();
+    }
+}
+
+impl PartitionReader for PartitionQueue {
+    fn seek(&mut self, offset: i64, timeout: Duration) -> Result<(), String> {
+        PartitionQueue::seek(self, offset, timeout).map_err(|error| error.to_string())
+    }
+
+    fn restart(&mut self, offset: i64) -> Result<(), String> {
+        PartitionQueue::restart(self, offset).map_err(|error| error.to_string())
+    }
+
+    fn wait(&mut self, timeout: Duration) -> bool {
+        self.fill(timeout) > 0
+    }
+
+    fn drain(
+        &mut self,
+        position: &mut i64,
+        end: i64,
+        columns: &mut ColumnsBuilder,
+        drained: &mut Drained,
+    ) -> Result<(), Stop> {
+        while *position < end && !columns.is_full() {
+            let Some(record) = self.peek() else { break };
+            let offset = record.offset();
+            if let Some(code) = record.error() {
+                let text = record.error_text();
+                if code == RDKafkaErrorCode::PartitionEOF {
+                    *position = (*position).max(offset.min(end));
+                    if offset > end {
+                        // Stays queued: it tells the next range that nothing comes before the partition's end.
+                        break;
+                    }
+                    self.advance();
+                    continue;
+                }
+                self.advance();
+                return Err(stop(code, text));
+            }
+            if offset >= end {
+                // Stays queued: it is the next range's first record. What lay between never comes.
+                *position = end;
+                break;
+            }
+            if offset >= *position {
+                drained.bytes += columns.push(&record) as u64;
+                drained.rows += 1;
+                *position = offset + 1;
+            }
+            self.advance();
+        }
+        Ok(())
+    }
+}
+
+/// What an error in place of a record means.
+fn stop(code: RDKafkaErrorCode, text: String) -> Stop {
+    match code {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => Stop::OffsetGone,
+        RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition
+        | RDKafkaErrorCode::UnknownTopicOrPartition => Stop::PartitionGone(text),
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::GroupAuthorizationFailed
+        | RDKafkaErrorCode::Authentication
+        | RDKafkaErrorCode::SSL => Stop::Refused(text),
+        _ => Stop::Unavailable(text),
+    }
+}
