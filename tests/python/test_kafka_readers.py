@@ -142,7 +142,8 @@ def test_an_open_transaction_ends_what_is_read(pyrite, broker):
     producer.produce("open", value="not yet", partition=0)
     producer.flush(30)
     produce(broker, "open", 5)
-    both(pyrite, broker, "open", consumed(broker, "open", isolation="read_committed"), **{"kafka.isolation.level": "read_committed"})
+    stable = consumed(broker, "open", isolation="read_committed")
+    both(pyrite, broker, "open", stable, **{"kafka.isolation.level": "read_committed"})
     both(pyrite, broker, "open", consumed(broker, "open"))
     producer.abort_transaction(30)
 

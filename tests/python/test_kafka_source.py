@@ -233,7 +233,7 @@ def test_compacted_and_empty_partitions_end_their_batches(pyrite, broker):
     broker.create_topic("compacted", 3, cleanup_policy="compact", segment_ms="50", min_cleanable_dirty_ratio="0.001")
     for round_ in range(20):
         broker.send("compacted", [f"{round_}-{key}" for key in range(5)], 1, keys=[f"k{key}" for key in range(5)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while (left := kept(broker, "compacted", 1)) > 60:
         assert time.monotonic() < deadline, f"{left} of 100 records are still there"
         broker.send("compacted", ["last"], 1, keys=["last"])

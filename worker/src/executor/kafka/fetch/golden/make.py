@@ -1,11 +1,11 @@
-"""Makes the golden files of the record batch walk: log segments of a real Kafka, and what a real consumer reads of them.
+"""Makes the golden files of the record batch walk: log segments of a real Kafka, and what a real consumer reads.
 
     python make.py [case ...]
 
 For each case `NAME.bin` is the partition's segment file, which holds record batches exactly as a Fetch response does;
-`NAME.json` what librdkafka's consumer read under each isolation level (once where that is the same); `transactions.txnindex` the broker's index of
-aborted transactions. Run with the Python that has `confluent-kafka`; Kafka comes from `scripts/setup.sh --test`.
-The files in the repository were made with Apache Kafka 4.1.1 and librdkafka 2.12.
+`NAME.json` what librdkafka's consumer read under each isolation level (once where that is the same);
+`transactions.txnindex` the broker's index of aborted transactions. Run with the Python that has `confluent-kafka`; Kafka comes from `scripts/setup.sh --test`.
+The files in the repository were made with Apache Kafka 4.1.1 and librdkafka 2.16.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CLEANED_SECONDS = 120
 
 
 def records(count: int):
-    """Records of every shape: null and empty keys and values, headers with and without a value, repetition to compress."""
+    """Records of every shape: null and empty keys and values, headers with and without a value, much repetition."""
     for index in range(count):
         key = [None, b"", f"key-{index}".encode()][index % 3]
         value = None if index % 7 == 3 else b"" if index % 7 == 5 else f"value {index} ".encode() * (index % 5 * 9 + 1)
-        headers = [] if index % 2 else [("name", f"h{index}".encode()), ("empty", b""), ("null", None), ("näme", b"\xff\x00")]
-        yield key, value, headers[: index % 5]
+        headers = [("name", f"h{index}".encode()), ("empty", b""), ("null", None), ("näme", b"\xff\x00")]
+        yield key, value, [] if index % 2 else headers[: index % 5]
 
 
 def produce(broker: KafkaBroker, topic: str, count: int, **settings) -> None:
@@ -40,7 +40,8 @@ def produce(broker: KafkaBroker, topic: str, count: int, **settings) -> None:
     settings = {key.replace("_", "."): value for key, value in settings.items()}
     producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 50, "batch.num.messages": 7} | settings)
     for index, (key, value, headers) in enumerate(records(count)):
-        producer.produce(topic, value=value, key=key, headers=headers, partition=0, timestamp=1_700_000_000_000 + index * 37)
+        producer.produce(topic, value=value, key=key, headers=headers, partition=0,
+                         timestamp=1_700_000_000_000 + index * 37)
     assert producer.flush(30) == 0
 
 
@@ -87,7 +88,8 @@ def compact(broker: KafkaBroker, topic: str) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 20, "batch.num.messages": 5})
     for turn in range(3):
         for index in range(20):
-            producer.produce(topic, key=f"k{index % 8}", value=None if index == 13 else f"turn {turn} value {index}", partition=0)
+            value = None if index == 13 else f"turn {turn} value {index}"
+            producer.produce(topic, key=f"k{index % 8}", value=value, partition=0)
         producer.produce(topic, key=f"only {turn}", value="kept", partition=0)
         producer.flush(30)
     before = segment(broker, topic).stat().st_size
@@ -148,10 +150,12 @@ def make(broker: KafkaBroker, name: str, fill, **config: str) -> None:
 def main() -> None:
     cases = {"plain": (lambda broker, topic: produce(broker, topic, 20), {}),
              "idempotent": (lambda broker, topic: produce(broker, topic, 20, enable_idempotence=True), {}),
-             "append_time": (lambda broker, topic: produce(broker, topic, 10), {"message_timestamp_type": "LogAppendTime"}),
+             "append_time": (lambda broker, topic: produce(broker, topic, 10),
+                             {"message_timestamp_type": "LogAppendTime"}),
              "transactions": (transactions, {}),
-             "compacted": (compact, {"cleanup_policy": "compact", "segment_ms": "1000", "min_cleanable_dirty_ratio": "0.01",
-                                     "max_compaction_lag_ms": "1000", "delete_retention_ms": "1000"})}
+             "compacted": (compact, {"cleanup_policy": "compact", "segment_ms": "1000",
+                                     "min_cleanable_dirty_ratio": "0.01", "max_compaction_lag_ms": "1000",
+                                     "delete_retention_ms": "1000"})}
     for codec in ("gzip", "snappy", "lz4", "zstd"):
         cases[f"{codec}_c"] = (lambda broker, topic, codec=codec: produce(broker, topic, 20, compression_type=codec), {})
         # The broker itself compresses, with the libraries and the framing of Java's producers.
