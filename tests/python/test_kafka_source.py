@@ -230,15 +230,15 @@ def test_compacted_and_empty_partitions_end_their_batches(pyrite, broker):
 
     quick = ConfigEntry("log.cleaner.backoff.ms", "100", incremental_operation=AlterConfigOpType.SET)
     administer(broker, "incremental_alter_configs", [ConfigResource(ResourceType.BROKER, "1", incremental_configs=[quick])])
-    broker.create_topic("compacted", 3, cleanup_policy="compact", segment_ms="50", min_cleanable_dirty_ratio="0.001")
+    broker.create_topic("compacted-away", 3, cleanup_policy="compact", segment_ms="50", min_cleanable_dirty_ratio="0.001")
     for round_ in range(20):
-        broker.send("compacted", [f"{round_}-{key}" for key in range(5)], 1, keys=[f"k{key}" for key in range(5)])
+        broker.send("compacted-away", [f"{round_}-{key}" for key in range(5)], 1, keys=[f"k{key}" for key in range(5)])
     deadline = time.monotonic() + 240
-    while (left := kept(broker, "compacted", 1)) > 60:
+    while (left := kept(broker, "compacted-away", 1)) > 60:
         assert time.monotonic() < deadline, f"{left} of 100 records are still there"
-        broker.send("compacted", ["last"], 1, keys=["last"])
+        broker.send("compacted-away", ["last"], 1, keys=["last"])
     program = '''
-frame = stream(subscribe="compacted", startingOffsets="earliest", maxOffsetsPerTrigger="7")
+frame = stream(subscribe="compacted-away", startingOffsets="earliest", maxOffsetsPerTrigger="7")
 show(frame.select("partition", expr("CAST(key AS STRING) AS k"), expr("CAST(value AS STRING) AS v")))
 '''
     process = run(pyrite, program, broker.bootstrap)
