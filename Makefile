@@ -1,4 +1,4 @@
-# What a user of this repository does: `make build`, `make test`, `make demo`, `make bench`. All that is built or downloaded lies
+# What a user of this repository does: `make build`, `make test`, `make lint`, `make demo`, `make bench`. All that is built or downloaded lies
 # outside the checkout, in $(PYRITE_HOME); only bin/ is left here.
 
 SHELL := /bin/bash
@@ -12,7 +12,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 PYTHON := $(PYRITE_HOME)/venv/bin/python
 
-.PHONY: build setup test test-rust test-python demo bench clean
+.PHONY: build setup test test-rust test-python lint demo bench clean
 
 ## bin/pyrite and bin/submit
 build: setup
@@ -42,6 +42,11 @@ test-python:
 	  if compgen -G "$$directory/test_*.py" >/dev/null || compgen -G "$$directory/**/test_*.py" >/dev/null; then \
 	    directories+=("$$directory"); fi; done; \
 	if (( $${#directories[@]} )); then PYTHONDONTWRITEBYTECODE=1 "$(PYTHON)" -m pytest -p no:cacheprovider "$${directories[@]}"; fi
+
+## The house's form, and what clippy says of it: nothing
+lint:
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 ## Broker, master, two workers, load and the crash-monitoring program, for DEMO_SECONDS (600)
 demo: build

@@ -23,7 +23,13 @@ fn main() {
         ("reattach_execute", "ReattachExecute", "ReattachExecuteRequest", "ExecutePlanResponse", Shape::ServerStreams),
         ("release_execute", "ReleaseExecute", "ReleaseExecuteRequest", "ReleaseExecuteResponse", Shape::Unary),
         ("release_session", "ReleaseSession", "ReleaseSessionRequest", "ReleaseSessionResponse", Shape::Unary),
-        ("fetch_error_details", "FetchErrorDetails", "FetchErrorDetailsRequest", "FetchErrorDetailsResponse", Shape::Unary),
+        (
+            "fetch_error_details",
+            "FetchErrorDetails",
+            "FetchErrorDetailsRequest",
+            "FetchErrorDetailsResponse",
+            Shape::Unary,
+        ),
         ("clone_session", "CloneSession", "CloneSessionRequest", "CloneSessionResponse", Shape::Unary),
         ("get_status", "GetStatus", "GetStatusRequest", "GetStatusResponse", Shape::Unary),
     ];

@@ -47,7 +47,10 @@ impl Settings {
             if key.starts_with("spark.") {
                 settings.set(key, value);
             } else {
-                tracing::warn!("ignoring the setting `{key}` of `{}`: its name does not begin with `spark.`", path.display());
+                tracing::warn!(
+                    "ignoring the setting `{key}` of `{}`: its name does not begin with `spark.`",
+                    path.display()
+                );
             }
         }
         Ok(settings)
@@ -110,7 +113,9 @@ impl Settings {
         self.remove("spark.authenticate.secret");
         self.remove("spark.authenticate.secret.file");
         if secret.is_none() && self.boolean("spark.authenticate", false)? {
-            bail!("`spark.authenticate` is true, but neither `spark.authenticate.secret` nor `spark.authenticate.secret.file` is set");
+            bail!(
+                "`spark.authenticate` is true, but neither `spark.authenticate.secret` nor `spark.authenticate.secret.file` is set"
+            );
         }
         Ok(secret)
     }

@@ -173,15 +173,21 @@ mod tests {
 
     #[test]
     fn the_documented_commands_parse() {
-        assert!(matches!(parsed("bin/pyrite master --host 127.0.0.1 --port 7077 --webui-port 8080"), Command::Master(_)));
-        let worker = parsed("pyrite worker spark://127.0.0.1:7077 --cores 8 --memory 8G --webui-port 0 --work-dir /tmp/w");
+        assert!(matches!(
+            parsed("bin/pyrite master --host 127.0.0.1 --port 7077 --webui-port 8080"),
+            Command::Master(_)
+        ));
+        let worker =
+            parsed("pyrite worker spark://127.0.0.1:7077 --cores 8 --memory 8G --webui-port 0 --work-dir /tmp/w");
         let Command::Worker(worker) = worker else { panic!("a worker") };
         assert_eq!((worker.cores, worker.memory.as_deref()), (Some(8), Some("8G")));
     }
 
     #[test]
     fn submit_keeps_its_arguments_however_it_is_called() {
-        for line in ["bin/submit --master local script.py --version", "pyrite submit --master local script.py --version"] {
+        for line in
+            ["bin/submit --master local script.py --version", "pyrite submit --master local script.py --version"]
+        {
             let Command::Submit(submit) = parsed(line) else { panic!("a submit") };
             assert_eq!(submit.arguments, ["--master", "local", "script.py", "--version"]);
         }

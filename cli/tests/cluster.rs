@@ -139,9 +139,10 @@ async fn executors_outlive_a_restart_of_the_master() {
     wait_for(&mut events, |event| matches!(event, MasterEvent::Away { .. })).await;
 
     let after = master(port).await;
-    wait_for(&mut events, |event| {
-        matches!(event, MasterEvent::Registered { application_id, .. } if application_id.as_str() == id)
-    })
+    wait_for(
+        &mut events,
+        |event| matches!(event, MasterEvent::Registered { application_id, .. } if application_id.as_str() == id),
+    )
     .await;
     until(&after.part, |snapshot| {
         snapshot.activeapps.iter().any(|app| app.id == id && app.executors.len() == 1 && app.executors[0].id == "0")
@@ -237,7 +238,18 @@ async fn a_wrong_secret_is_refused_and_not_tried_again() {
 async fn the_json_has_sparks_keys() {
     let master = master(0).await;
     let json = master.part.snapshot().json(None).expect("the whole");
-    for key in ["url", "workers", "aliveworkers", "cores", "coresused", "memory", "memoryused", "activeapps", "completedapps", "status"] {
+    for key in [
+        "url",
+        "workers",
+        "aliveworkers",
+        "cores",
+        "coresused",
+        "memory",
+        "memoryused",
+        "activeapps",
+        "completedapps",
+        "status",
+    ] {
         assert!(json.get(key).is_some(), "{key}");
     }
     assert!(master.part.snapshot().json(Some("clusterutilization")).is_some());

@@ -184,7 +184,10 @@ pub struct Signals {
 impl Signals {
     /// Takes the signals over.
     pub fn listen() -> std::io::Result<Signals> {
-        Ok(Signals { interrupt: unix::signal(SignalKind::interrupt())?, terminate: unix::signal(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for the next one.

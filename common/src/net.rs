@@ -67,7 +67,10 @@ impl HostPort {
             .strip_prefix("spark://")
             .or_else(|| url.strip_prefix("pyrite://"))
             .ok_or_else(|| AddressError::NotAMaster(url.to_owned()))?;
-        list.split(',').map(HostPort::parse).collect::<Result<_, _>>().map_err(|_| AddressError::NotAMaster(url.to_owned()))
+        list.split(',')
+            .map(HostPort::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| AddressError::NotAMaster(url.to_owned()))
     }
 
     /// `http://host:port`, for gRPC and browsers.

@@ -112,8 +112,8 @@ impl ClientAuth {
     /// An interceptor for `SomeClient::with_interceptor`.
     pub fn new(secret: Option<&Secret>) -> ClientAuth {
         let header = secret.map(|secret| {
-            let mut value = MetadataValue::try_from(format!("{BEARER}{}", secret.expose()))
-                .expect("a secret is printable ASCII");
+            let mut value =
+                MetadataValue::try_from(format!("{BEARER}{}", secret.expose())).expect("a secret is printable ASCII");
             value.set_sensitive(true);
             value
         });
@@ -181,13 +181,13 @@ where
 
 fn check(secret: Option<&Secret>, headers: &http::HeaderMap) -> Result<(), Status> {
     let Some(secret) = secret else { return Ok(()) };
-    let given = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix(BEARER));
+    let given =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix(BEARER));
     match given {
         Some(given) if secret.matches(given) => Ok(()),
-        Some(_) => Err(Status::unauthenticated("the secret is not the right one; set `spark.authenticate.secret` to the cluster's")),
+        Some(_) => Err(Status::unauthenticated(
+            "the secret is not the right one; set `spark.authenticate.secret` to the cluster's",
+        )),
         None => Err(Status::unauthenticated("a secret is needed; set `spark.authenticate.secret` to the cluster's")),
     }
 }

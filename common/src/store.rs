@@ -38,7 +38,12 @@ pub enum StoreError {
     #[error("`{location}` does not keep the first of two writers: a checkpoint needs put-if-absent")]
     NoPutIfAbsent { location: String },
     #[error("cannot {action} `{path}`")]
-    Io { action: &'static str, path: PathBuf, #[source] source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the store's thread ended early")]
     Cancelled,
 }

@@ -27,9 +27,7 @@ pub async fn handle(context: &Context, request: AnalyzePlanRequest) -> Result<An
 
 async fn answer(context: &Context, analyze: Analyze) -> Result<Answer, SparkError> {
     Ok(match analyze {
-        Analyze::SparkVersion(_) => {
-            Answer::SparkVersion(response::SparkVersion { version: SPARK_VERSION.to_owned() })
-        }
+        Analyze::SparkVersion(_) => Answer::SparkVersion(response::SparkVersion { version: SPARK_VERSION.to_owned() }),
         Analyze::Schema(ask) => {
             let schema = schema_of(&resolve(context, ask.plan).await?.output);
             let schema = struct_to_wire(schema.fields().iter().map(AsRef::as_ref))?;

@@ -54,7 +54,8 @@ impl Upload {
                 self.open = Some(open);
             }
             Payload::Chunk(chunk) => {
-                let open = self.open.as_mut().ok_or_else(|| invalid_plan("an artifact's chunk comes before its start"))?;
+                let open =
+                    self.open.as_mut().ok_or_else(|| invalid_plan("an artifact's chunk comes before its start"))?;
                 open.add(&chunk)?;
             }
         }
@@ -166,9 +167,9 @@ mod tests {
     fn broken_blobs_are_not_kept_and_code_is_refused() {
         let session = session();
         let mut upload = Upload::default();
-        let artifact = |name: &str, data| Payload::Batch(Batch {
-            artifacts: vec![SingleChunkArtifact { name: name.to_owned(), data: Some(data) }],
-        });
+        let artifact = |name: &str, data| {
+            Payload::Batch(Batch { artifacts: vec![SingleChunkArtifact { name: name.to_owned(), data: Some(data) }] })
+        };
         let broken = ArtifactChunk { crc: 1, ..chunk(b"x") };
         upload.message(&session, artifact("cache/x", broken)).unwrap();
         assert!(!session.artifacts.lock().contains("cache/x"));

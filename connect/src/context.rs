@@ -44,7 +44,10 @@ impl Context {
     pub fn expr_settings(&self) -> ExprSettings {
         let conf = self.session.conf.lock();
         let text = |key: &str| conf.get(key).ok().flatten().unwrap_or_default().to_owned();
-        ExprSettings { time_zone: text("spark.sql.session.timeZone"), ansi: !text("spark.sql.ansi.enabled").eq_ignore_ascii_case("false") }
+        ExprSettings {
+            time_zone: text("spark.sql.session.timeZone"),
+            ansi: !text("spark.sql.ansi.enabled").eq_ignore_ascii_case("false"),
+        }
     }
 
     /// The session's time zone.

@@ -17,7 +17,8 @@ pub fn messages(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Arrow
     let mut offset = 0;
     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let batch = RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options).map_err(failed)?;
+        let batch =
+            RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options).map_err(failed)?;
         let row_bytes = (batch.get_array_memory_size() / batch.num_rows()).max(1);
         let step = (MESSAGE_BYTES / row_bytes).max(1);
         let mut start = 0;

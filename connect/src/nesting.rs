@@ -50,10 +50,19 @@ struct Enclosing {
 }
 
 enum Field {
-    Scalar { next: usize },
-    Delimited { start: usize, end: usize },
-    GroupStart { next: usize },
-    GroupEnd { next: usize },
+    Scalar {
+        next: usize,
+    },
+    Delimited {
+        start: usize,
+        end: usize,
+    },
+    GroupStart {
+        next: usize,
+    },
+    GroupEnd {
+        next: usize,
+    },
     /// The end of the bytes, or bytes that are no field.
     None,
 }

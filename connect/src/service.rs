@@ -36,7 +36,8 @@ impl ConnectService {
     }
 
     fn open(&self, id: String, user: Option<UserContext>, observed: Option<&str>) -> Result<Context, Status> {
-        let session = self.shared.sessions.get_or_open(key(id, user), observed).map_err(|error| to_status(&error, None))?;
+        let session =
+            self.shared.sessions.get_or_open(key(id, user), observed).map_err(|error| to_status(&error, None))?;
         Ok(Context { shared: self.shared.clone(), session })
     }
 
@@ -105,10 +106,14 @@ impl SparkConnectService for ConnectService {
         Ok(Response::new(attach(operation, Position::START)))
     }
 
-    async fn analyze_plan(&self, request: Request<AnalyzePlanRequest>) -> Result<Response<AnalyzePlanResponse>, Status> {
+    async fn analyze_plan(
+        &self,
+        request: Request<AnalyzePlanRequest>,
+    ) -> Result<Response<AnalyzePlanResponse>, Status> {
         let mut request = request.into_inner();
         let observed = request.client_observed_server_side_session_id.take();
-        let context = self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
+        let context =
+            self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
         let answer = crate::analyze::handle(&context, request).await;
         answer.map(Response::new).map_err(status(&context.session))
     }
@@ -116,7 +121,8 @@ impl SparkConnectService for ConnectService {
     async fn config(&self, request: Request<ConfigRequest>) -> Result<Response<ConfigResponse>, Status> {
         let mut request = request.into_inner();
         let observed = request.client_observed_server_side_session_id.take();
-        let context = self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
+        let context =
+            self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
         let answer = crate::config::handle(&context.session, request);
         if let Some(name) = context.session.conf.lock().get_set("spark.app.name") {
             context.shared.driver.rename(name);
@@ -189,7 +195,10 @@ impl SparkConnectService for ConnectService {
         }))
     }
 
-    async fn reattach_execute(&self, request: Request<ReattachExecuteRequest>) -> Result<Response<ResponseStream>, Status> {
+    async fn reattach_execute(
+        &self,
+        request: Request<ReattachExecuteRequest>,
+    ) -> Result<Response<ResponseStream>, Status> {
         let request = request.into_inner();
         let session = self.find(request.session_id, request.user_context)?;
         let operation = session.operations.find(&request.operation_id).map_err(status(&session))?;
@@ -257,7 +266,10 @@ impl SparkConnectService for ConnectService {
         Ok(Response::new(details))
     }
 
-    async fn clone_session(&self, request: Request<CloneSessionRequest>) -> Result<Response<CloneSessionResponse>, Status> {
+    async fn clone_session(
+        &self,
+        request: Request<CloneSessionRequest>,
+    ) -> Result<Response<CloneSessionResponse>, Status> {
         let request = request.into_inner();
         let session = self.find(request.session_id, request.user_context)?;
         let new_session_id = request.new_session_id.unwrap_or_else(|| Uuid::new_v4().to_string());

@@ -194,7 +194,8 @@ impl Client {
                 }
                 Ending::Away(reason) => {
                     self.tell(MasterEvent::Away { master: master.to_string(), reason }).await;
-                    if let Some(Ending::Done) = self.beside(sleep(backoff.next_wait()), &mut commands, None).await.err() {
+                    if let Some(Ending::Done) = self.beside(sleep(backoff.next_wait()), &mut commands, None).await.err()
+                    {
                         return;
                     }
                 }
@@ -202,7 +203,12 @@ impl Client {
         }
     }
 
-    async fn serve(&mut self, master: &HostPort, commands: &mut mpsc::Receiver<Command>, backoff: &mut Backoff) -> Ending {
+    async fn serve(
+        &mut self,
+        master: &HostPort,
+        commands: &mut mpsc::Receiver<Command>,
+        backoff: &mut Backoff,
+    ) -> Ending {
         let (outgoing, queue) = mpsc::channel(QUEUE_MAX);
         if outgoing.try_send(message(Message::Register(self.registration()))).is_err() {
             return Ending::Away("the new queue is closed".to_owned());
@@ -329,9 +335,7 @@ impl Client {
                     exit_code: removed.exit_code,
                 }
             }
-            Notice::Waiting(waiting) => {
-                MasterEvent::Waiting((!waiting.reason.is_empty()).then_some(waiting.reason))
-            }
+            Notice::Waiting(waiting) => MasterEvent::Waiting((!waiting.reason.is_empty()).then_some(waiting.reason)),
         };
         self.tell(event).await;
         None

@@ -17,7 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{ROWS} documents, about {bytes} bytes each");
     let schema = parse_schema_text("user_id STRING, severity STRING, content STRING, timestamp TIMESTAMP")?;
     let function = FromJson::try_new(&schema, BTreeMap::new(), "UTC")?;
-    for fields in [&["user_id", "severity", "content", "timestamp"][..], &["timestamp"], &["user_id", "timestamp"], &[]] {
+    for fields in [&["user_id", "severity", "content", "timestamp"][..], &["timestamp"], &["user_id", "timestamp"], &[]]
+    {
         let mut decoder = function.project(fields)?.decoder()?;
         rate(&format!("decode {fields:?}"), || Ok(decoder.decode(documents.as_ref())?.len()))?;
     }

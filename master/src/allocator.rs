@@ -68,7 +68,8 @@ pub enum SelectionPolicy {
 
 impl SelectionPolicy {
     /// The names that the setting takes.
-    pub const NAMES: [&str; 5] = ["CORES_FREE_DESC", "CORES_FREE_ASC", "MEMORY_FREE_DESC", "MEMORY_FREE_ASC", "WORKER_ID"];
+    pub const NAMES: [&str; 5] =
+        ["CORES_FREE_DESC", "CORES_FREE_ASC", "MEMORY_FREE_DESC", "MEMORY_FREE_ASC", "WORKER_ID"];
 
     /// Reads the setting's value; letter case does not matter.
     pub fn parse(name: &str) -> Option<SelectionPolicy> {
@@ -113,9 +114,15 @@ pub(crate) struct Shortfall {
 pub(crate) enum Obstacle {
     NoWorkers,
     /// It would not fit if all were idle: the largest worker's size.
-    BiggerThanAnyWorker { cores: u32, memory_bytes: u64 },
+    BiggerThanAnyWorker {
+        cores: u32,
+        memory_bytes: u64,
+    },
     /// The free slots of the worker that has most.
-    Busy { cores: u32, memory_bytes: u64 },
+    Busy {
+        cores: u32,
+        memory_bytes: u64,
+    },
 }
 
 /// New grants, and who still waits.
@@ -273,12 +280,10 @@ fn sort_by_policy(free: &mut [Slots], policy: SelectionPolicy) {
 fn shortfall(demand: &Demand, missing: Missing, workers: &[Slots], free: &[Slots]) -> Shortfall {
     let cores = executor_cores(demand);
     let needed = cores.unwrap_or(1);
-    let largest = |slots: &[Slots]| {
-        slots.iter().map(|slots| (slots.cores, slots.memory_bytes)).max().unwrap_or_default()
-    };
-    let fits_somewhere = workers
-        .iter()
-        .any(|slots| slots.cores >= needed && slots.memory_bytes >= demand.executor_memory_bytes);
+    let largest =
+        |slots: &[Slots]| slots.iter().map(|slots| (slots.cores, slots.memory_bytes)).max().unwrap_or_default();
+    let fits_somewhere =
+        workers.iter().any(|slots| slots.cores >= needed && slots.memory_bytes >= demand.executor_memory_bytes);
     let obstacle = if workers.is_empty() {
         Obstacle::NoWorkers
     } else if !fits_somewhere {
@@ -311,12 +316,9 @@ impl fmt::Display for Shortfall {
                 plural(*cores, "core"),
                 print_size(*memory_bytes)
             ),
-            Obstacle::Busy { cores, memory_bytes } => write!(
-                f,
-                "largest free worker: {cores} {}, {}",
-                plural(*cores, "core"),
-                print_size(*memory_bytes)
-            ),
+            Obstacle::Busy { cores, memory_bytes } => {
+                write!(f, "largest free worker: {cores} {}, {}", plural(*cores, "core"), print_size(*memory_bytes))
+            }
         }
     }
 }

@@ -116,12 +116,7 @@ fn any_workers() -> impl Strategy<Value = Vec<Slots>> {
 }
 
 fn any_demands() -> impl Strategy<Value = Vec<Demand>> {
-    let one = (
-        proptest::option::of(1..6u32),
-        proptest::option::of(1..5u32),
-        1..5u64,
-        proptest::option::of(1..20u32),
-    );
+    let one = (proptest::option::of(1..6u32), proptest::option::of(1..5u32), 1..5u64, proptest::option::of(1..20u32));
     proptest::collection::vec(one, 0..5).prop_map(|demands| {
         let build = |(index, (executors, cores, gib, cores_max)): (usize, (_, _, u64, _))| Demand {
             application: ApplicationId::new(format!("app-{index}")),

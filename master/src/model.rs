@@ -199,32 +199,69 @@ pub(crate) struct ExecutorChange {
 /// What happens to the master.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    WorkerRegisters { connection: ConnectionId, info: WorkerInfo },
-    WorkerBeats { connection: ConnectionId },
-    ExecutorChanged { connection: ConnectionId, change: ExecutorChange },
-    ApplicationRegisters { connection: ConnectionId, registration: Registration },
-    ExecutorAttached { connection: ConnectionId, executor: ExecutorId },
-    ExecutorUnreachable { connection: ConnectionId, executor: ExecutorId, reason: String },
-    ApplicationRenamed { connection: ConnectionId, name: String },
-    ApplicationFinishes { connection: ConnectionId, failed: bool, message: String },
+    WorkerRegisters {
+        connection: ConnectionId,
+        info: WorkerInfo,
+    },
+    WorkerBeats {
+        connection: ConnectionId,
+    },
+    ExecutorChanged {
+        connection: ConnectionId,
+        change: ExecutorChange,
+    },
+    ApplicationRegisters {
+        connection: ConnectionId,
+        registration: Registration,
+    },
+    ExecutorAttached {
+        connection: ConnectionId,
+        executor: ExecutorId,
+    },
+    ExecutorUnreachable {
+        connection: ConnectionId,
+        executor: ExecutorId,
+        reason: String,
+    },
+    ApplicationRenamed {
+        connection: ConnectionId,
+        name: String,
+    },
+    ApplicationFinishes {
+        connection: ConnectionId,
+        failed: bool,
+        message: String,
+    },
     /// A stream of either side ended, however it did.
-    Disconnects { connection: ConnectionId },
+    Disconnects {
+        connection: ConnectionId,
+    },
     Tick,
 }
 
 /// What the master then does.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    ToWorker { connection: ConnectionId, message: WorkerOrder },
-    ToDriver { connection: ConnectionId, message: DriverNotice },
+    ToWorker {
+        connection: ConnectionId,
+        message: WorkerOrder,
+    },
+    ToDriver {
+        connection: ConnectionId,
+        message: DriverNotice,
+    },
     /// After everything sent to it before.
-    Close { connection: ConnectionId },
+    Close {
+        connection: ConnectionId,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum WorkerOrder {
     Registered,
-    Rejected { reason: String },
+    Rejected {
+        reason: String,
+    },
     Launch {
         application: ApplicationId,
         application_name: String,
@@ -235,16 +272,39 @@ pub(crate) enum WorkerOrder {
         token: Secret,
         settings: BTreeMap<String, String>,
     },
-    Kill { application: ApplicationId, executor: ExecutorId, reason: String },
+    Kill {
+        application: ApplicationId,
+        executor: ExecutorId,
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum DriverNotice {
-    Registered { application: ApplicationId },
-    Rejected { reason: String },
-    Granted { executor: ExecutorId, worker: WorkerId, host: String, cores: u32, memory_bytes: u64 },
-    Removed { executor: ExecutorId, state: ExecutorState, reason: String, exit_code: Option<i32> },
+    Registered {
+        application: ApplicationId,
+    },
+    Rejected {
+        reason: String,
+    },
+    Granted {
+        executor: ExecutorId,
+        worker: WorkerId,
+        host: String,
+        cores: u32,
+        memory_bytes: u64,
+    },
+    Removed {
+        executor: ExecutorId,
+        state: ExecutorState,
+        reason: String,
+        exit_code: Option<i32>,
+    },
     /// Empty: nothing is missing any more.
-    Waiting { reason: String },
-    Killed { reason: String },
+    Waiting {
+        reason: String,
+    },
+    Killed {
+        reason: String,
+    },
 }

@@ -74,8 +74,7 @@ pub async fn start(config: MasterConfig, lifecycle: &Lifecycle) -> Result<Master
         let address = HostPort::new(config.host.clone(), port).to_string();
         move |source| MasterError::Bind { address, source }
     };
-    let listener =
-        TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind_error(config.port))?;
+    let listener = TcpListener::bind((config.host.as_str(), config.port)).await.map_err(bind_error(config.port))?;
     let address = listener.local_addr().map_err(bind_error(config.port))?;
     let webui = listen_nearby(&config.host, config.webui_port).await.map_err(bind_error(config.webui_port))?;
     let webui_address = webui.local_addr().map_err(bind_error(config.webui_port))?;
@@ -89,13 +88,7 @@ pub async fn start(config: MasterConfig, lifecycle: &Lifecycle) -> Result<Master
     let (inputs, received) = mpsc::channel(INPUTS_MAX);
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot { url: url.clone(), ..Snapshot::default() }));
 
-    let shell = Shell {
-        state: State::new(&config),
-        facts,
-        outboxes: HashMap::new(),
-        started: Instant::now(),
-        publish,
-    };
+    let shell = Shell { state: State::new(&config), facts, outboxes: HashMap::new(), started: Instant::now(), publish };
     let token = lifecycle.token().clone();
     lifecycle.spawn(TaskKind::Critical, "master loop", async move {
         tokio::select! {

@@ -8,7 +8,8 @@ use pyrite_proto::master::worker_message::Message as FromWorker;
 use pyrite_proto::master::{master_to_application, master_to_worker};
 
 use crate::model::{
-    ConnectionId, DriverNotice, Event, ExecutorChange, ExecutorState, Registration, StillRunning, WorkerInfo, WorkerOrder,
+    ConnectionId, DriverNotice, Event, ExecutorChange, ExecutorState, Registration, StillRunning, WorkerInfo,
+    WorkerOrder,
 };
 
 /// What a worker must know of its master, the same for all.

@@ -407,7 +407,8 @@ mod tests {
     fn each_rule_on_source_finds_what_breaks_it() {
         let long = format!("//! x\nfn f() {{\n{}}}\n", "    g();\n".repeat(FUNCTION_LINES_MAX));
         let file = format!("//! x\n{}", "g!();\n".repeat(FILE_LINES_MAX));
-        let cases: &[(&str, &str, &[(usize, Rule)])] = &[
+        type Case<'a> = (&'a str, &'a str, &'a [(usize, Rule)]);
+        let cases: &[Case] = &[
             ("a/src/x.rs", "use a;\n", &[(1, Rule::Header)]),
             ("a/src/x.rs", &file, &[(1, Rule::FileLength)]),
             ("a/src/x.rs", &long, &[(2, Rule::FunctionLength)]),

@@ -19,12 +19,7 @@ const BENCHMARK_SEED: u64 = 1;
 #[derive(Args, Debug, Clone)]
 pub struct LoadgenArgs {
     /// Address of the Kafka broker, `host:port[,host:port...]`
-    #[arg(
-        long,
-        env = "KAFKA_BROKER",
-        default_value = "127.0.0.1:9092",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "KAFKA_BROKER", default_value = "127.0.0.1:9092", value_name = "ADDRESS")]
     pub broker: String,
 
     /// Topic to write to
@@ -40,12 +35,7 @@ pub struct LoadgenArgs {
     pub additional_term: String,
 
     /// Share of the records that get the additional term, in percent
-    #[arg(
-        long,
-        env = "ADDITIONAL_TERM_RATE",
-        default_value_t = 100.0,
-        value_name = "PERCENT"
-    )]
+    #[arg(long, env = "ADDITIONAL_TERM_RATE", default_value_t = 100.0, value_name = "PERCENT")]
     pub additional_term_rate: f64,
 
     /// Create the topic with so many partitions where it does not exist
@@ -181,9 +171,7 @@ pub struct WallClock;
 impl WallClock {
     /// Milliseconds since 1970 in UTC.
     pub fn now_millis(self) -> i64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
@@ -209,25 +197,17 @@ impl LoadgenArgs {
             clock: WallClock,
             rps,
             count: self.count.or(benchmark.then_some(BENCHMARK_COUNT)),
-            partitions: self
-                .partitions
-                .or(benchmark.then_some(BENCHMARK_PARTITIONS)),
+            partitions: self.partitions.or(benchmark.then_some(BENCHMARK_PARTITIONS)),
             keep_forever: self.keep_forever || benchmark,
         })
     }
 
     fn check(&self) -> anyhow::Result<()> {
         if !(0.0..=1.0).contains(&self.late_share) {
-            bail!(
-                "`--late-share` is {}; a share lies between 0 and 1",
-                self.late_share
-            );
+            bail!("`--late-share` is {}; a share lies between 0 and 1", self.late_share);
         }
         if !(0.0..=100.0).contains(&self.additional_term_rate) {
-            bail!(
-                "`--additional-term-rate` is {}; it is a percentage, 0 to 100",
-                self.additional_term_rate
-            );
+            bail!("`--additional-term-rate` is {}; it is a percentage, 0 to 100", self.additional_term_rate);
         }
         if self.users == 0 {
             bail!("`--users` is 0; at least one user is needed");
@@ -245,29 +225,15 @@ impl LoadgenArgs {
             None => rand::random(),
         };
         let event_clock = match (benchmark, steps) {
-            (true, _) => EventClock::Steps {
-                start_millis: BENCHMARK_START_MILLIS,
-                step_micros: BENCHMARK_STEP_MICROS,
-            },
-            (false, true) => EventClock::Steps {
-                start_millis: self.start_millis,
-                step_micros: self.step_micros,
-            },
+            (true, _) => EventClock::Steps { start_millis: BENCHMARK_START_MILLIS, step_micros: BENCHMARK_STEP_MICROS },
+            (false, true) => EventClock::Steps { start_millis: self.start_millis, step_micros: self.step_micros },
             (false, false) => EventClock::Wall,
         };
-        let jitter_default = if benchmark {
-            BENCHMARK_JITTER_MILLIS
-        } else {
-            0
-        };
+        let jitter_default = if benchmark { BENCHMARK_JITTER_MILLIS } else { 0 };
         RecordSettings {
             seed,
             users: self.users,
-            time_form: if benchmark {
-                TimeForm::Millis
-            } else {
-                self.event_time
-            },
+            time_form: if benchmark { TimeForm::Millis } else { self.event_time },
             event_clock,
             jitter_millis: self.jitter_millis.unwrap_or(jitter_default),
             late_share: self.late_share,
@@ -290,9 +256,7 @@ mod tests {
     }
 
     fn plan(flags: &[&str]) -> anyhow::Result<Plan> {
-        Command::parse_from([&["loadgen"], flags].concat())
-            .args
-            .plan()
+        Command::parse_from([&["loadgen"], flags].concat()).args.plan()
     }
 
     #[test]
@@ -308,31 +272,16 @@ mod tests {
 
     #[test]
     fn flags_over_profile() {
-        let plan = plan(&[
-            "--profile",
-            "benchmark",
-            "--count",
-            "5",
-            "--partitions",
-            "3",
-            "--rps",
-            "7",
-        ])
-        .expect("a plan");
-        assert_eq!(
-            (plan.count, plan.partitions, plan.rps),
-            (Some(5), Some(3), Some(7))
-        );
+        let plan =
+            plan(&["--profile", "benchmark", "--count", "5", "--partitions", "3", "--rps", "7"]).expect("a plan");
+        assert_eq!((plan.count, plan.partitions, plan.rps), (Some(5), Some(3), Some(7)));
     }
 
     #[test]
     fn steps_are_the_same_in_each_run() {
         let flags = ["--clock", "steps"];
         assert_eq!(plan(&flags).expect("a plan").rps, None);
-        assert_eq!(
-            plan(&flags).expect("a plan").record.seed,
-            plan(&flags).expect("a plan").record.seed
-        );
+        assert_eq!(plan(&flags).expect("a plan").record.seed, plan(&flags).expect("a plan").record.seed);
     }
 
     #[test]

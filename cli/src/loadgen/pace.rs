@@ -17,11 +17,7 @@ pub struct Pace {
 impl Pace {
     /// A pace of so many records per second.
     pub fn new(per_second: u64) -> Self {
-        Pace {
-            per_second,
-            sent: 0,
-            skipped: Duration::ZERO,
-        }
+        Pace { per_second, sent: 0, skipped: Duration::ZERO }
     }
 
     /// How many records should be sent now, `elapsed` after the start.

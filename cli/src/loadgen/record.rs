@@ -81,21 +81,11 @@ impl Generator {
         let term = if settings.additional_term.is_empty() {
             Vec::new()
         } else {
-            let quoted =
-                serde_json::Value::String(format!(" {}", settings.additional_term)).to_string();
+            let quoted = serde_json::Value::String(format!(" {}", settings.additional_term)).to_string();
             quoted.as_bytes()[1..quoted.len() - 1].to_vec()
         };
-        let term_below = if term.is_empty() {
-            0
-        } else {
-            below(settings.additional_term_share)
-        };
-        Generator {
-            late_below: below(settings.late_share),
-            term_below,
-            term,
-            settings,
-        }
+        let term_below = if term.is_empty() { 0 } else { below(settings.additional_term_share) };
+        Generator { late_below: below(settings.late_share), term_below, term, settings }
     }
 
     /// Appends record `number`. `now_millis` counts only where the event times are the clock's.
@@ -111,10 +101,9 @@ impl Generator {
         }
         let base_millis = match settings.event_clock {
             EventClock::Wall => now_millis,
-            EventClock::Steps {
-                start_millis,
-                step_micros,
-            } => start_millis.wrapping_add((number.wrapping_mul(step_micros) / 1_000) as i64),
+            EventClock::Steps { start_millis, step_micros } => {
+                start_millis.wrapping_add((number.wrapping_mul(step_micros) / 1_000) as i64)
+            }
         };
         let jitter = ((b & 0xf_ffff) * settings.jitter_millis.saturating_add(1)) >> 20;
         let lateness = if late { settings.late_millis } else { 0 };
@@ -226,11 +215,7 @@ fn civil_date(days: i64) -> (i64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month as u64, day as u64)
 }
@@ -244,10 +229,7 @@ mod tests {
             seed: 1,
             users: 10_000,
             time_form: TimeForm::Millis,
-            event_clock: EventClock::Steps {
-                start_millis: 1_770_000_000_000,
-                step_micros: 100,
-            },
+            event_clock: EventClock::Steps { start_millis: 1_770_000_000_000, step_micros: 100 },
             jitter_millis: 4_999,
             late_share: 0.0,
             late_millis: 120_000,
@@ -275,31 +257,14 @@ mod tests {
     #[test]
     fn fields_and_their_order() {
         let record = &records(settings(), 1)[0];
-        let fields: Vec<_> = record
-            .as_object()
-            .expect("an object")
-            .keys()
-            .cloned()
-            .collect();
-        assert_eq!(
-            fields,
-            [
-                "timestamp",
-                "status",
-                "severity",
-                "source_ip",
-                "user_id",
-                "content"
-            ]
-        );
+        let fields: Vec<_> = record.as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(fields, ["timestamp", "status", "severity", "source_ip", "user_id", "content"]);
     }
 
     #[test]
     fn an_eighth_passes_the_filter_and_a_quarter_holds_crash() {
         let all = records(settings(), 80_000);
-        let crash = |record: &&serde_json::Value| {
-            text_of(record, "content").to_lowercase().contains("crash")
-        };
+        let crash = |record: &&serde_json::Value| text_of(record, "content").to_lowercase().contains("crash");
         let crashes = all.iter().filter(crash).count();
         let alerts = all
             .iter()
@@ -315,41 +280,28 @@ mod tests {
             let due = 1_770_000_000_000 + number as i64 / 10;
             let millis = record["timestamp"].as_i64().expect("a number");
             assert!(millis <= due && due - millis < 5_000);
-            let user: u32 = text_of(record, "user_id")["user_".len()..]
-                .parse()
-                .expect("a number");
+            let user: u32 = text_of(record, "user_id")["user_".len()..].parse().expect("a number");
             assert!(user < 10_000);
         }
     }
 
     #[test]
     fn a_share_is_late() {
-        let late_settings = RecordSettings {
-            late_share: 0.1,
-            jitter_millis: 0,
-            ..settings()
-        };
+        let late_settings = RecordSettings { late_share: 0.1, jitter_millis: 0, ..settings() };
         let late = records(late_settings, 10_000)
             .iter()
             .enumerate()
-            .filter(|(number, record)| {
-                record["timestamp"].as_i64() == Some(1_769_999_880_000 + *number as i64 / 10)
-            })
+            .filter(|(number, record)| record["timestamp"].as_i64() == Some(1_769_999_880_000 + *number as i64 / 10))
             .count();
         assert!(late.abs_diff(1_000) < 150, "{late}");
     }
 
     #[test]
     fn additional_term_is_escaped_and_added_to_its_share() {
-        let with_term = RecordSettings {
-            additional_term: "cr\"ash".to_owned(),
-            additional_term_share: 0.5,
-            ..settings()
-        };
-        let count = records(with_term, 10_000)
-            .iter()
-            .filter(|record| text_of(record, "content").ends_with(" cr\"ash"))
-            .count();
+        let with_term =
+            RecordSettings { additional_term: "cr\"ash".to_owned(), additional_term_share: 0.5, ..settings() };
+        let count =
+            records(with_term, 10_000).iter().filter(|record| text_of(record, "content").ends_with(" cr\"ash")).count();
         assert!(count.abs_diff(5_000) < 300, "{count}");
     }
 

@@ -45,10 +45,7 @@ impl Failures {
 impl ClientContext for Failures {
     fn error(&self, error: KafkaError, _reason: &str) {
         let told = error.to_string();
-        let mut last = self
-            .last_told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_told.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != told {
             eprintln!("loadgen: {told}");
             *last = told;
@@ -78,19 +75,11 @@ pub fn run(args: &LoadgenArgs, plan: &Plan) -> anyhow::Result<()> {
         "loadgen: sending to `{}` ({partitions} partitions) at `{}`, {}",
         args.topic,
         args.broker,
-        plan.rps
-            .map_or("as fast as it takes them".to_owned(), |rps| format!(
-                "{rps} records/s"
-            ))
+        plan.rps.map_or("as fast as it takes them".to_owned(), |rps| format!("{rps} records/s"))
     );
     let deadline = args.seconds.map(Duration::from_secs);
-    let mut sender = Sender {
-        producer: &producer,
-        topic: &args.topic,
-        partitions,
-        sent: 0,
-        text: Vec::with_capacity(512),
-    };
+    let mut sender =
+        Sender { producer: &producer, topic: &args.topic, partitions, sent: 0, text: Vec::with_capacity(512) };
     let started = Instant::now();
     let mut report = Report::new(started);
     let mut pace = plan.rps.map(Pace::new);
@@ -101,11 +90,7 @@ pub fn run(args: &LoadgenArgs, plan: &Plan) -> anyhow::Result<()> {
         if left == 0 || stop.is_set() || deadline.is_some_and(|deadline| elapsed >= deadline) {
             break;
         }
-        let due = pace
-            .as_mut()
-            .map_or(BURST_MAX, |pace| pace.due(elapsed))
-            .min(BURST_MAX)
-            .min(left);
+        let due = pace.as_mut().map_or(BURST_MAX, |pace| pace.due(elapsed)).min(BURST_MAX).min(left);
         let sent = sender.burst(&mut generator, due, plan.clock.now_millis())?;
         if let Some(pace) = pace.as_mut() {
             pace.note_sent(sent);
@@ -120,30 +105,17 @@ pub fn run(args: &LoadgenArgs, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// Waits for what is in the queue, and prints the total.
-fn finish(
-    producer: &BaseProducer<Failures>,
-    sent: u64,
-    started: Instant,
-    failures: &Failures,
-) -> anyhow::Result<()> {
+fn finish(producer: &BaseProducer<Failures>, sent: u64, started: Instant, failures: &Failures) -> anyhow::Result<()> {
     let flushed = producer.flush(FLUSH_TIMEOUT);
     let in_flight = u64::try_from(producer.in_flight_count()).unwrap_or(0);
     let failed = failures.count();
     let stored = sent.saturating_sub(failed + in_flight);
     let seconds = started.elapsed().as_secs_f64().max(1e-9);
-    println!(
-        "loadgen: {stored} records stored in {seconds:.1} s: {:.0} records/s",
-        stored as f64 / seconds
-    );
+    println!("loadgen: {stored} records stored in {seconds:.1} s: {:.0} records/s", stored as f64 / seconds);
     if failed > 0 {
         bail!("the broker did not take {failed} of {sent} records");
     }
-    flushed.with_context(|| {
-        format!(
-            "{in_flight} records were not stored within {} s",
-            FLUSH_TIMEOUT.as_secs()
-        )
-    })
+    flushed.with_context(|| format!("{in_flight} records were not stored within {} s", FLUSH_TIMEOUT.as_secs()))
 }
 
 /// Puts records into the producer's queue, each in the partition of its number.
@@ -157,19 +129,12 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     /// Sends up to `due` records; fewer when the queue is full. Returns how many.
-    fn burst(
-        &mut self,
-        generator: &mut Generator,
-        due: u64,
-        now_millis: i64,
-    ) -> anyhow::Result<u64> {
+    fn burst(&mut self, generator: &mut Generator, due: u64, now_millis: i64) -> anyhow::Result<u64> {
         for done in 0..due {
             self.text.clear();
             generator.write(self.sent, now_millis, &mut self.text);
             let partition = i32::try_from(self.sent % self.partitions).unwrap_or(0);
-            let record = BaseRecord::<(), [u8]>::to(self.topic)
-                .payload(self.text.as_slice())
-                .partition(partition);
+            let record = BaseRecord::<(), [u8]>::to(self.topic).payload(self.text.as_slice()).partition(partition);
             match self.producer.send(record) {
                 Ok(()) => self.sent += 1,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
@@ -203,26 +168,16 @@ fn config(args: &LoadgenArgs) -> ClientConfig {
 }
 
 /// The topic's number of partitions; the topic is made first where it is missing and the plan says with how many.
-fn find_topic(
-    args: &LoadgenArgs,
-    plan: &Plan,
-    producer: &BaseProducer<Failures>,
-) -> anyhow::Result<u64> {
+fn find_topic(args: &LoadgenArgs, plan: &Plan, producer: &BaseProducer<Failures>) -> anyhow::Result<u64> {
     let metadata = producer.client().fetch_metadata(None, BROKER_TIMEOUT).map_err(|error| {
         anyhow!("no Kafka broker answers at `{}` ({error}); start it, or name another with --broker", args.broker)
     })?;
-    let existing = metadata
-        .topics()
-        .iter()
-        .find(|topic| topic.name() == args.topic && !topic.partitions().is_empty());
+    let existing = metadata.topics().iter().find(|topic| topic.name() == args.topic && !topic.partitions().is_empty());
     match (existing, plan.partitions) {
         (Some(topic), wanted) => {
             let partitions = topic.partitions().len();
             if let Some(wanted) = wanted.filter(|wanted| *wanted as usize != partitions) {
-                eprintln!(
-                    "loadgen: topic `{}` has {partitions} partitions, not {wanted}; it stays so",
-                    args.topic
-                );
+                eprintln!("loadgen: topic `{}` has {partitions} partitions, not {wanted}; it stays so", args.topic);
             }
             Ok(partitions as u64)
         }
@@ -230,31 +185,19 @@ fn find_topic(
             create_topic(args, plan, partitions)?;
             Ok(u64::from(partitions))
         }
-        (None, None) => bail!(
-            "topic `{}` does not exist; create it, or say --partitions N",
-            args.topic
-        ),
+        (None, None) => bail!("topic `{}` does not exist; create it, or say --partitions N", args.topic),
     }
 }
 
 fn create_topic(args: &LoadgenArgs, plan: &Plan, partitions: u32) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> = config(args)
-        .create()
-        .with_context(|| format!("cannot make an admin client for `{}`", args.broker))?;
-    let mut topic = NewTopic::new(
-        &args.topic,
-        i32::try_from(partitions)?,
-        TopicReplication::Fixed(1),
-    );
+    let admin: AdminClient<DefaultClientContext> =
+        config(args).create().with_context(|| format!("cannot make an admin client for `{}`", args.broker))?;
+    let mut topic = NewTopic::new(&args.topic, i32::try_from(partitions)?, TopicReplication::Fixed(1));
     if plan.keep_forever {
         topic = topic.set("retention.ms", "-1");
     }
-    let options = AdminOptions::new()
-        .operation_timeout(Some(BROKER_TIMEOUT))
-        .request_timeout(Some(BROKER_TIMEOUT));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let options = AdminOptions::new().operation_timeout(Some(BROKER_TIMEOUT)).request_timeout(Some(BROKER_TIMEOUT));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let results = runtime
         .block_on(admin.create_topics([&topic], &options))
         .with_context(|| format!("cannot create topic `{}` at `{}`", args.topic, args.broker))?;
@@ -276,10 +219,7 @@ struct Report {
 
 impl Report {
     fn new(now: Instant) -> Self {
-        Report {
-            last: now,
-            last_sent: 0,
-        }
+        Report { last: now, last_sent: 0 }
     }
 
     fn maybe_print(&mut self, sent: u64, in_flight: i32, failures: &Failures) {
@@ -291,11 +231,7 @@ impl Report {
         let stored = sent.saturating_sub(u64::try_from(in_flight).unwrap_or(0));
         let rate = stored.saturating_sub(self.last_sent) as f64 / since.as_secs_f64();
         let failed = failures.count();
-        let trouble = if failed > 0 {
-            format!(", {failed} FAILED")
-        } else {
-            String::new()
-        };
+        let trouble = if failed > 0 { format!(", {failed} FAILED") } else { String::new() };
         // A closed standard output is no reason to stop sending.
         let _ = writeln!(
             std::io::stdout().lock(),

@@ -15,10 +15,8 @@ impl Stop {
     pub fn on_signals() -> anyhow::Result<Self> {
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let flag = stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot listen for signals")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot listen for signals")?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {

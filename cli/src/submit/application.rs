@@ -57,7 +57,11 @@ struct Lobby {
 
 impl Application {
     /// Starts all parts. With a master it returns when the application is registered: executors start while the program does.
-    pub async fn start(submission: &Submission, directory: &Path, lifecycle: &Lifecycle) -> anyhow::Result<Application> {
+    pub async fn start(
+        submission: &Submission,
+        directory: &Path,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Application> {
         let token = Secret::random();
         let (report_failure, failed) = watch::channel(None);
         let (executors, master, id) = match &submission.master {
@@ -138,8 +142,9 @@ async fn open_lobby(submission: &Submission, master: &HostPort) -> anyhow::Resul
     };
     let bind = submission.settings.get("spark.driver.bindAddress").unwrap_or(&host);
     let port: u16 = submission.settings.number("spark.driver.port")?.unwrap_or(0);
-    let listener =
-        TcpListener::bind((bind, port)).await.with_context(|| format!("the driver cannot listen on `{bind}:{port}`"))?;
+    let listener = TcpListener::bind((bind, port))
+        .await
+        .with_context(|| format!("the driver cannot listen on `{bind}:{port}`"))?;
     let port = listener.local_addr().context("the driver's listener has no address")?.port();
     Ok(Lobby { listener, url: HostPort::new(host, port).http_url() })
 }

@@ -274,7 +274,10 @@ mod tests {
 
     #[test]
     fn unknown_flags_are_refused_with_the_nearest() {
-        assert_eq!(error("--executor-core 4 x.py"), "flag `--executor-core` is unknown; did you mean `--executor-cores`?");
+        assert_eq!(
+            error("--executor-core 4 x.py"),
+            "flag `--executor-core` is unknown; did you mean `--executor-cores`?"
+        );
         assert_eq!(error("--zzzzzz x.py"), "flag `--zzzzzz` is unknown");
     }
 

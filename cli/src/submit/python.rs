@@ -84,8 +84,7 @@ pub(super) fn start(submission: &Submission, target: &PythonTarget<'_>, files: &
         command.process_group(0);
     }
     terminal::tie_to_this_process(&mut command);
-    let child =
-        command.spawn().with_context(|| format!("Python `{}` cannot be started", python.display()))?;
+    let child = command.spawn().with_context(|| format!("Python `{}` cannot be started", python.display()))?;
     Ok(Program { child, shares_ctrl_c })
 }
 

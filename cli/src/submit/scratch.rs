@@ -41,7 +41,8 @@ impl ScratchDirectory {
                 .mode(0o700)
                 .create(&path)
                 .with_context(|| format!("the scratch directory `{}` cannot be made", path.display()))?;
-            let locked = lock(&path).with_context(|| format!("the scratch directory `{}` cannot be locked", path.display()))?;
+            let locked =
+                lock(&path).with_context(|| format!("the scratch directory `{}` cannot be locked", path.display()))?;
             if let Some(lock) = locked {
                 return Ok(ScratchDirectory { path, _lock: lock });
             }
@@ -75,7 +76,8 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
         Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
         Err(std::fs::TryLockError::Error(error)) => return Err(error),
     }
-    let is_there = std::fs::metadata(path).is_ok_and(|now| directory.metadata().is_ok_and(|then| then.ino() == now.ino()));
+    let is_there =
+        std::fs::metadata(path).is_ok_and(|now| directory.metadata().is_ok_and(|then| then.ino() == now.ino()));
     Ok(is_there.then_some(directory))
 }
 

@@ -66,7 +66,9 @@ impl Submission {
         let secret = settings.take_secret()?;
         match settings.get("spark.submit.deployMode") {
             None | Some("client") => {}
-            Some("cluster") => bail!("`--deploy-mode cluster` is not supported yet: the driver runs where `submit` runs"),
+            Some("cluster") => {
+                bail!("`--deploy-mode cluster` is not supported yet: the driver runs where `submit` runs")
+            }
             Some(other) => bail!("deploy mode `{other}` is neither `client` nor `cluster`"),
         }
         let script = script(&parsed.script)?;
@@ -160,12 +162,18 @@ fn master(text: &str) -> anyhow::Result<Master> {
             (_, Ok(_) | Err(_)) => bail!("master `{text}` is not `local[N]` or `local[*]`"),
         };
     }
-    if text.starts_with("yarn") || text.starts_with("k8s://") || text.starts_with("mesos://") || text.starts_with("local-cluster") {
+    if text.starts_with("yarn")
+        || text.starts_with("k8s://")
+        || text.starts_with("mesos://")
+        || text.starts_with("local-cluster")
+    {
         bail!("master `{text}` is not supported yet; use `spark://host:port` or `local[N]`");
     }
     match HostPort::parse_master(text) {
         Ok(masters) => Ok(Master::Cluster(masters)),
-        Err(_) => bail!("master `{text}` is none of `spark://host:port`, `pyrite://host:port`, `local`, `local[N]`, `local[*]`"),
+        Err(_) => bail!(
+            "master `{text}` is none of `spark://host:port`, `pyrite://host:port`, `local`, `local[N]`, `local[*]`"
+        ),
     }
 }
 
@@ -243,7 +251,8 @@ mod tests {
         let other = folder.path().join("other.conf");
         std::fs::write(&other, "spark.executor.instances 3\n").expect("written");
         let directory = folder.path().to_str().map(str::to_owned);
-        let of = |flags: &str| of_line(flags, |name| directory.clone().filter(|_| name == "SPARK_CONF_DIR")).expect("valid");
+        let of =
+            |flags: &str| of_line(flags, |name| directory.clone().filter(|_| name == "SPARK_CONF_DIR")).expect("valid");
         let other = other.display();
         assert_eq!(of("").name, "default");
         let alone = of(&format!("--properties-file {other}"));

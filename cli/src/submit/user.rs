@@ -4,7 +4,8 @@ use std::os::unix::fs::MetadataExt;
 
 /// `SPARK_USER`, else the login name, else the owner of this process as the system's user list has it.
 pub(super) fn name(variable: impl Fn(&str) -> Option<String>) -> String {
-    let said = ["SPARK_USER", "USER", "LOGNAME"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    let said =
+        ["SPARK_USER", "USER", "LOGNAME"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
     let listed = || {
         let uid = std::fs::metadata("/proc/self").ok()?.uid();
         let users = std::fs::read_to_string("/etc/passwd").ok()?;

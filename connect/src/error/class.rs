@@ -35,14 +35,18 @@ fn of_kind(error: &SparkError) -> &'static [&'static str] {
 fn special_class(class: &str) -> Option<&'static [&'static str]> {
     let main = class.split('.').next().unwrap_or(class);
     match main {
-        "DIVIDE_BY_ZERO" | "REMAINDER_BY_ZERO" | "ARITHMETIC_OVERFLOW" | "BINARY_ARITHMETIC_OVERFLOW" | "CAST_OVERFLOW"
-        | "NUMERIC_VALUE_OUT_OF_RANGE" | "INTERVAL_DIVIDED_BY_ZERO" | "INTERVAL_ARITHMETIC_OVERFLOW"
+        "DIVIDE_BY_ZERO"
+        | "REMAINDER_BY_ZERO"
+        | "ARITHMETIC_OVERFLOW"
+        | "BINARY_ARITHMETIC_OVERFLOW"
+        | "CAST_OVERFLOW"
+        | "NUMERIC_VALUE_OUT_OF_RANGE"
+        | "INTERVAL_DIVIDED_BY_ZERO"
+        | "INTERVAL_ARITHMETIC_OVERFLOW"
         | "DATETIME_OVERFLOW" => Some(&["org.apache.spark.SparkArithmeticException", "java.lang.ArithmeticException"]),
-        "CAST_INVALID_INPUT" => Some(&[
-            "org.apache.spark.SparkNumberFormatException",
-            "java.lang.NumberFormatException",
-            ILLEGAL_ARGUMENT,
-        ]),
+        "CAST_INVALID_INPUT" => {
+            Some(&["org.apache.spark.SparkNumberFormatException", "java.lang.NumberFormatException", ILLEGAL_ARGUMENT])
+        }
         "CANNOT_PARSE_TIMESTAMP" | "INVALID_DATETIME_PATTERN" | "DATETIME_FIELD_OUT_OF_BOUNDS" => {
             Some(&["org.apache.spark.SparkDateTimeException", "java.time.DateTimeException"])
         }
@@ -52,7 +56,9 @@ fn special_class(class: &str) -> Option<&'static [&'static str]> {
             "java.lang.ArrayIndexOutOfBoundsException",
             "java.lang.IndexOutOfBoundsException",
         ]),
-        "SQL_CONF_NOT_FOUND" => Some(&["org.apache.spark.SparkNoSuchElementException", "java.util.NoSuchElementException"]),
+        "SQL_CONF_NOT_FOUND" => {
+            Some(&["org.apache.spark.SparkNoSuchElementException", "java.util.NoSuchElementException"])
+        }
         "STREAM_FAILED" => Some(&STREAMING_QUERY),
         "OPERATION_CANCELED" | "INVALID_HANDLE" | "INVALID_CURSOR" => {
             Some(&["org.apache.spark.SparkSQLException", "java.sql.SQLException"])
@@ -87,6 +93,9 @@ mod tests {
         let division = SparkError::new(ExceptionKind::Runtime, "DIVIDE_BY_ZERO", "22012", "m");
         assert_eq!(first_and_second(&division).1, "java.lang.ArithmeticException");
         let stream = SparkError::new(ExceptionKind::Runtime, "STREAM_FAILED", "XXKST", "m");
-        assert_eq!(class_names(&stream), vec![STREAMING_QUERY[0], "java.lang.Exception", "java.lang.Throwable", "java.lang.Object"]);
+        assert_eq!(
+            class_names(&stream),
+            vec![STREAMING_QUERY[0], "java.lang.Exception", "java.lang.Throwable", "java.lang.Object"]
+        );
     }
 }

@@ -19,7 +19,8 @@ use crate::wire::streaming_query_manager_command_result::{
     ActiveResult, AwaitAnyTerminationResult, ResultType as ManagerResult, StreamingQueryInstance,
 };
 use crate::wire::{
-    StreamingQueryCommand, StreamingQueryCommandResult, StreamingQueryManagerCommand, StreamingQueryManagerCommandResult,
+    StreamingQueryCommand, StreamingQueryCommandResult, StreamingQueryManagerCommand,
+    StreamingQueryManagerCommandResult,
 };
 
 /// Answers a command on one query.
@@ -46,7 +47,9 @@ async fn answer(query: &Query, command: Command) -> Result<Option<ResultType>, S
             query.process_all_available().await.map_err(|failure| stream_failed(query, &failure))?;
             None
         }
-        Command::Explain(explain) => Some(ResultType::Explain(ExplainResult { result: query.explain(explain.extended) })),
+        Command::Explain(explain) => {
+            Some(ResultType::Explain(ExplainResult { result: query.explain(explain.extended) }))
+        }
         Command::Exception(_) => Some(ResultType::Exception(exception(query))),
         Command::AwaitTermination(wait) => {
             let terminated = query.await_termination(timeout(wait.timeout_ms)?).await;
@@ -78,7 +81,11 @@ fn exception(query: &Query) -> ExceptionResult {
     let Some(failure) = query.exception() else { return ExceptionResult::default() };
     // The client takes what stands behind the first ": ", as it prints a Java exception's text.
     let message = format!("org.apache.spark.sql.streaming.StreamingQueryException: {}", failure.message);
-    ExceptionResult { exception_message: Some(message), error_class: Some("STREAM_FAILED".to_owned()), stack_trace: None }
+    ExceptionResult {
+        exception_message: Some(message),
+        error_class: Some("STREAM_FAILED".to_owned()),
+        stack_trace: None,
+    }
 }
 
 /// The error that a wait on a failed query raises.

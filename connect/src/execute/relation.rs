@@ -77,11 +77,13 @@ async fn show_string(execution: &Execution, show: wire::ShowString) -> Result<()
     let num_rows = usize::try_from(show.num_rows).unwrap_or(0);
     let input = show.input.ok_or_else(|| invalid_plan("`show` has no input"))?;
     // One row more than is printed, so that the footer knows whether there are more.
-    let limit = wire::Limit { input: Some(input), limit: i32::try_from(num_rows).unwrap_or(i32::MAX).saturating_add(1) };
+    let limit =
+        wire::Limit { input: Some(input), limit: i32::try_from(num_rows).unwrap_or(i32::MAX).saturating_add(1) };
     let limited = wire::Relation { common: None, rel_type: Some(RelType::Limit(Box::new(limit))) };
     let analyzed = execution.context.analyze(limited).await?;
     let rows = collect(&analyzed).await?;
-    let format = TableFormat { num_rows, truncate: usize::try_from(show.truncate).unwrap_or(0), vertical: show.vertical };
+    let format =
+        TableFormat { num_rows, truncate: usize::try_from(show.truncate).unwrap_or(0), vertical: show.vertical };
     let text = format_table(&schema_of(&analyzed.output), &rows, format, &execution.context.zone())?;
     let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
     let schema = Arc::new(Schema::new(vec![Field::new("show_string", DataType::Utf8, false)]));
@@ -122,10 +124,8 @@ mod tests {
             RecordBatch::try_from_iter([("a", column)]).unwrap()
         };
         let last = last_rows(&[batch(vec![1, 2]), batch(vec![3]), batch(vec![4, 5])], 4);
-        let values: Vec<i64> = last
-            .iter()
-            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
-            .collect();
+        let values: Vec<i64> =
+            last.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(values, vec![2, 3, 4, 5]);
         assert!(last_rows(&[], 3).is_empty());
     }

@@ -58,10 +58,7 @@ fn unquoted(text: &str) -> &str {
 
 fn key_values(pairs: Vec<(String, String)>) -> Result<Rows, SparkError> {
     let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    rows(vec![
-        ("key", Arc::new(StringArray::from(keys)) as ArrayRef),
-        ("value", Arc::new(StringArray::from(values))),
-    ])
+    rows(vec![("key", Arc::new(StringArray::from(keys)) as ArrayRef), ("value", Arc::new(StringArray::from(values)))])
 }
 
 fn show_tables(context: &Context) -> Result<Rows, SparkError> {

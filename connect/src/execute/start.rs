@@ -65,7 +65,13 @@ pub fn now_text() -> String {
     let (date, time) = split_local(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year, date.month, date.day, time.hour, time.minute, time.second, time.micros / 1000
+        date.year,
+        date.month,
+        date.day,
+        time.hour,
+        time.minute,
+        time.second,
+        time.micros / 1000
     )
 }
 

@@ -41,7 +41,9 @@ fn processing_time(text: &str) -> Result<Trigger, SparkError> {
         .with("interval", text)),
         IntervalValue::DayTime(micros) => match u64::try_from(micros) {
             Ok(micros) => Ok(Trigger::ProcessingTime(Duration::from_millis(micros / 1000))),
-            Err(_) => Err(crate::error::illegal_argument("requirement failed: the interval of trigger should not be negative")),
+            Err(_) => Err(crate::error::illegal_argument(
+                "requirement failed: the interval of trigger should not be negative",
+            )),
         },
     }
 }

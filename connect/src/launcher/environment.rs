@@ -51,8 +51,12 @@ mod tests {
 
     fn env(inherited: Option<&str>) -> Vec<(OsString, OsString)> {
         let token = Secret::new("abc", "the test").expect("a good secret");
-        let target =
-            PythonTarget { port: 4711, token: &token, shim: Path::new("/tmp/shim"), python: Path::new("/usr/bin/python3") };
+        let target = PythonTarget {
+            port: 4711,
+            token: &token,
+            shim: Path::new("/tmp/shim"),
+            python: Path::new("/usr/bin/python3"),
+        };
         python_env(&target, inherited.map(OsString::from))
     }
 

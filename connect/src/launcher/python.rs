@@ -50,7 +50,10 @@ pub fn find_python(variable: impl Fn(&str) -> Option<String>) -> Result<Python, 
             Ok(()) => return Ok(candidate),
             Err(why) => {
                 if candidate.origin == PYSPARK_PYTHON {
-                    tracing::warn!("{PYSPARK_PYTHON} is `{}`, which cannot run the program: {why}", candidate.executable.display());
+                    tracing::warn!(
+                        "{PYSPARK_PYTHON} is `{}`, which cannot run the program: {why}",
+                        candidate.executable.display()
+                    );
                 }
                 looked_at.push(format!("{} `{}`: {why}", candidate.origin, candidate.executable.display()));
             }
@@ -71,7 +74,9 @@ fn candidates(variable: impl Fn(&str) -> Option<String>) -> Vec<Python> {
         found.push(Python { executable: interpreter(directory.as_ref()), origin: "the active virtual environment" });
     }
     let home = set("PYRITE_HOME").map(PathBuf::from).or_else(|| {
-        let cache = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")));
+        let cache = set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache")));
         cache.map(|cache| cache.join("pyrite"))
     });
     if let Some(home) = home {
@@ -109,7 +114,12 @@ mod tests {
 
     #[test]
     fn the_candidates_come_in_order() {
-        let list = candidates(of(&[("PYSPARK_PYTHON", "/p"), ("VIRTUAL_ENV", "/v"), ("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]));
+        let list = candidates(of(&[
+            ("PYSPARK_PYTHON", "/p"),
+            ("VIRTUAL_ENV", "/v"),
+            ("HOME", "/h"),
+            ("XDG_CACHE_HOME", "/x"),
+        ]));
         let paths: Vec<_> = list.iter().map(|python| python.executable.to_str().expect("text")).collect();
         assert_eq!(paths, ["/p", "/v/bin/python", "/x/pyrite/venv/bin/python"]);
         let list = candidates(of(&[("HOME", "/h"), ("PYRITE_HOME", "/q"), ("VIRTUAL_ENV", "")]));

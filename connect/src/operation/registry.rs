@@ -80,10 +80,16 @@ impl Operations {
             return Err(handle_error("OPERATION_ALREADY_EXISTS", &id, "the operation already exists"));
         }
         if inner.released.contains(&id) {
-            return Err(handle_error("OPERATION_ABANDONED", &id, "the operation was considered abandoned and was removed"));
+            return Err(handle_error(
+                "OPERATION_ABANDONED",
+                &id,
+                "the operation was considered abandoned and was removed",
+            ));
         }
         if inner.open.len() >= OPERATIONS_MAX {
-            return Err(crate::error::internal(format!("more than {OPERATIONS_MAX} executions are open in this session")));
+            return Err(crate::error::internal(format!(
+                "more than {OPERATIONS_MAX} executions are open in this session"
+            )));
         }
         let operation = Arc::new(Operation::new(session, id.clone(), tags, reattachable));
         inner.open.insert(id, Entry { operation: operation.clone(), plan_hash });
@@ -100,7 +106,11 @@ impl Operations {
             return Ok(entry.operation.clone());
         }
         if inner.released.iter().any(|released| released == id) {
-            return Err(handle_error("OPERATION_ABANDONED", id, "the operation was considered abandoned and was removed"));
+            return Err(handle_error(
+                "OPERATION_ABANDONED",
+                id,
+                "the operation was considered abandoned and was removed",
+            ));
         }
         Err(handle_error("OPERATION_NOT_FOUND", id, "the operation was not found"))
     }

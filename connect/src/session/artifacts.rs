@@ -25,7 +25,12 @@ impl Artifacts {
                 "the session's uploads would take {total} bytes, more than the {ARTIFACT_BYTES_MAX} that are kept; read large data \
                  from a file instead"
             );
-            return Err(SparkError::new(ExceptionKind::IllegalArgument, "LOCAL_RELATION_SIZE_LIMIT_EXCEEDED", "54000", message));
+            return Err(SparkError::new(
+                ExceptionKind::IllegalArgument,
+                "LOCAL_RELATION_SIZE_LIMIT_EXCEEDED",
+                "54000",
+                message,
+            ));
         }
         self.bytes = total;
         self.by_name.insert(name, data);

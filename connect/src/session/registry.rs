@@ -131,11 +131,7 @@ fn check_observed(session: &Session, observed: Option<&str>) -> Result<(), Spark
 }
 
 fn session_changed(handle: &str) -> SparkError {
-    handle_error(
-        "SESSION_CHANGED",
-        handle,
-        "the existing Spark server driver instance has restarted; please reconnect",
-    )
+    handle_error("SESSION_CHANGED", handle, "the existing Spark server driver instance has restarted; please reconnect")
 }
 
 /// Why an id is refused that is no UUID.

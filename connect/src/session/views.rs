@@ -26,12 +26,8 @@ impl Views {
     pub fn create(&mut self, name: &str, relation: Relation, replace: bool) -> Result<(), SparkError> {
         let key = name.to_lowercase();
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-            return Err(SparkError::analysis(
-                "_LEGACY_ERROR_TEMP_1321",
-                "",
-                format!("Invalid view name: {name}."),
-            )
-            .with("viewName", name));
+            return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_1321", "", format!("Invalid view name: {name}."))
+                .with("viewName", name));
         }
         if !replace && self.by_name.contains_key(&key) {
             let quoted = quote_identifier(name);

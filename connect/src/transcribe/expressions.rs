@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let udf = crate::wire::CommonInlineUserDefinedFunction { function_name: "my_udf".to_owned(), ..Default::default() };
+        let udf =
+            crate::wire::CommonInlineUserDefinedFunction { function_name: "my_udf".to_owned(), ..Default::default() };
         let error = expression(wire_expr(ExprType::CommonInlineUserDefinedFunction(udf))).unwrap_err();
         assert!(error.message.contains("my_udf"), "{error}");
     }

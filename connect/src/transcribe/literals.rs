@@ -131,7 +131,8 @@ fn array_value(values: Vec<ScalarValue>, element: Option<DataType>) -> Result<Sc
     let values = column(values, &element)?;
     let contains_null = values.null_count() > 0;
     let field = Arc::new(Field::new("element", element, contains_null));
-    let list = datafusion::arrow::array::ListArray::new(field, OffsetBuffer::from_lengths([values.len()]), values, None);
+    let list =
+        datafusion::arrow::array::ListArray::new(field, OffsetBuffer::from_lengths([values.len()]), values, None);
     Ok(ScalarValue::List(Arc::new(list)))
 }
 
@@ -170,14 +171,15 @@ fn map_value(map: literal::Map, of: &DataType) -> Result<ScalarValue, SparkError
     let DataType::Map(entries, _) = of else {
         return Err(crate::error::invalid_plan(format!("a map literal of type {of}")));
     };
-    let (key, value) = types::map_fields(entries)
-        .ok_or_else(|| crate::error::internal(format!("a map of another shape: {of}")))?;
+    let (key, value) =
+        types::map_fields(entries).ok_or_else(|| crate::error::internal(format!("a map of another shape: {of}")))?;
     let keys = column(map.keys.into_iter().map(literal).collect::<Result<_, _>>()?, key.data_type())?;
     let values = column(map.values.into_iter().map(literal).collect::<Result<_, _>>()?, value.data_type())?;
     let length = keys.len();
     let fields = Fields::from(vec![key.clone(), value.clone()]);
     let pairs = StructArray::try_new(fields, vec![keys, values], None).map_err(arrow)?;
-    let array = MapArray::try_new(entries.clone(), OffsetBuffer::from_lengths([length]), pairs, None, false).map_err(arrow)?;
+    let array =
+        MapArray::try_new(entries.clone(), OffsetBuffer::from_lengths([length]), pairs, None, false).map_err(arrow)?;
     Ok(ScalarValue::Map(Arc::new(array)))
 }
 
@@ -214,7 +216,10 @@ mod tests {
     fn plain_values() {
         assert_eq!(literal(wire(LiteralType::Byte(-3))).unwrap(), ScalarValue::Int8(Some(-3)));
         assert!(literal(wire(LiteralType::Byte(300))).is_err());
-        assert_eq!(literal(wire(LiteralType::String("x".to_owned()))).unwrap(), ScalarValue::Utf8(Some("x".to_owned())));
+        assert_eq!(
+            literal(wire(LiteralType::String("x".to_owned()))).unwrap(),
+            ScalarValue::Utf8(Some("x".to_owned()))
+        );
         let null = WireType { kind: Some(data_type::Kind::Null(data_type::Null::default())) };
         assert_eq!(literal(wire(LiteralType::Null(null))).unwrap(), ScalarValue::Null);
     }

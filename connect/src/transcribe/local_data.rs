@@ -41,7 +41,11 @@ fn normalize(batch: &RecordBatch) -> Result<RecordBatch, SparkError> {
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let data_type = spark_type(field.data_type())?;
-        let column = if data_type == *field.data_type() { column.clone() } else { cast(column, &data_type).map_err(bad_data)? };
+        let column = if data_type == *field.data_type() {
+            column.clone()
+        } else {
+            cast(column, &data_type).map_err(bad_data)?
+        };
         fields.push(Arc::new(Field::new(field.name(), data_type, field.is_nullable())));
         columns.push(column);
     }
@@ -127,7 +131,9 @@ mod tests {
 
     #[test]
     fn no_rows_still_have_a_schema() {
-        let batches = empty(r#"{"type":"struct","fields":[{"name":"a","type":"integer","nullable":true,"metadata":{}}]}"#).unwrap();
+        let batches =
+            empty(r#"{"type":"struct","fields":[{"name":"a","type":"integer","nullable":true,"metadata":{}}]}"#)
+                .unwrap();
         assert_eq!((batches[0].num_rows(), batches[0].num_columns()), (0, 1));
         assert!(decode(&Bytes::from_static(b"junk")).is_err());
     }

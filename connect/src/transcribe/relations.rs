@@ -185,9 +185,10 @@ impl Transcriber<'_> {
 
     fn chunked_local(&self, cached: &wire::ChunkedCachedLocalRelation) -> Result<RelationNode, SparkError> {
         let schema = match &cached.schema_hash {
-            Some(hash) => Some(String::from_utf8(self.upload(hash)?.to_vec()).map_err(|_| {
-                crate::error::invalid_plan("the uploaded schema is no UTF-8 text")
-            })?),
+            Some(hash) => Some(
+                String::from_utf8(self.upload(hash)?.to_vec())
+                    .map_err(|_| crate::error::invalid_plan("the uploaded schema is no UTF-8 text"))?,
+            ),
             None => None,
         };
         let mut batches = Vec::new();
@@ -214,7 +215,11 @@ fn read(message: wire::Read) -> Result<RelationNode, SparkError> {
             }
             RelationNode::Read(Read {
                 // As Spark, `spark.sql.sources.default`.
-                format: source.format.filter(|name| !name.is_empty()).unwrap_or_else(|| "parquet".to_owned()).to_lowercase(),
+                format: source
+                    .format
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or_else(|| "parquet".to_owned())
+                    .to_lowercase(),
                 schema: source.schema.filter(|text| !text.trim().is_empty()),
                 options: source.options.into_iter().collect(),
                 paths: source.paths,
@@ -316,7 +321,8 @@ mod tests {
     }
 
     fn kafka() -> wire::Relation {
-        let source = read::DataSource { format: Some("Kafka".to_owned()), schema: Some(String::new()), ..Default::default() };
+        let source =
+            read::DataSource { format: Some("Kafka".to_owned()), schema: Some(String::new()), ..Default::default() };
         let read = wire::Read { is_streaming: true, read_type: Some(read::ReadType::DataSource(source)) };
         wire_relation(RelType::Read(read), 1)
     }
@@ -328,7 +334,8 @@ mod tests {
             event_time: "ts".to_owned(),
             delay_threshold: "30 seconds".to_owned(),
         };
-        let result = super::super::relation(&session(), wire_relation(RelType::WithWatermark(Box::new(watermark)), 2)).unwrap();
+        let result =
+            super::super::relation(&session(), wire_relation(RelType::WithWatermark(Box::new(watermark)), 2)).unwrap();
         assert_eq!(result.relation.plan_id, Some(2));
         let RelationNode::WithWatermark { input, column, .. } = result.relation.node else { panic!("a watermark") };
         assert_eq!((input.plan_id, column.as_str()), (Some(1), "ts"));
@@ -339,7 +346,8 @@ mod tests {
     #[test]
     fn repartitioning_is_passed_over_and_a_join_refused() {
         let repartition = wire::Repartition { input: Some(Box::new(kafka())), num_partitions: 4, shuffle: Some(true) };
-        let result = super::super::relation(&session(), wire_relation(RelType::Repartition(Box::new(repartition)), 2)).unwrap();
+        let result =
+            super::super::relation(&session(), wire_relation(RelType::Repartition(Box::new(repartition)), 2)).unwrap();
         assert!(matches!(result.relation.node, RelationNode::Read(_)));
         let join = wire_relation(RelType::Join(Box::default()), 3);
         assert!(super::super::relation(&session(), join).unwrap_err().message.contains("`join`"));
@@ -347,12 +355,17 @@ mod tests {
 
     #[test]
     fn names_that_come_with_the_plan_are_its_own() {
-        let named = wire::SubqueryAlias { input: Some(Box::new(kafka())), alias: "Tab".to_owned(), qualifier: Vec::new() };
+        let named =
+            wire::SubqueryAlias { input: Some(Box::new(kafka())), alias: "Tab".to_owned(), qualifier: Vec::new() };
         let with = wire::WithRelations {
-            root: Some(Box::new(wire_relation(RelType::Sql(wire::Sql { query: "select 1".to_owned(), ..Default::default() }), 5))),
+            root: Some(Box::new(wire_relation(
+                RelType::Sql(wire::Sql { query: "select 1".to_owned(), ..Default::default() }),
+                5,
+            ))),
             references: vec![wire_relation(RelType::SubqueryAlias(Box::new(named)), 6)],
         };
-        let result = super::super::relation(&session(), wire_relation(RelType::WithRelations(Box::new(with)), 7)).unwrap();
+        let result =
+            super::super::relation(&session(), wire_relation(RelType::WithRelations(Box::new(with)), 7)).unwrap();
         assert!(matches!(result.relation.node, RelationNode::Sql { .. }));
         assert!(result.views.contains_key("tab"));
     }

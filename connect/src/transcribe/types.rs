@@ -193,10 +193,8 @@ mod tests {
 
     #[test]
     fn the_watermark_delay_is_a_number_and_a_comment_a_text() {
-        let metadata = HashMap::from([
-            (WATERMARK_DELAY_KEY.to_owned(), "10000".to_owned()),
-            ("other".to_owned(), "x".to_owned()),
-        ]);
+        let metadata =
+            HashMap::from([(WATERMARK_DELAY_KEY.to_owned(), "10000".to_owned()), ("other".to_owned(), "x".to_owned())]);
         assert_eq!(metadata_text(&metadata).as_deref(), Some(r#"{"spark.watermarkDelayMs":10000}"#));
         assert_eq!(metadata_text(&HashMap::new()), None);
     }

@@ -214,10 +214,7 @@ pub mod tests {
         let mut flipped = BytesMut::from(&good[..]);
         let last = flipped.len() - 1;
         flipped[last] ^= 1;
-        assert_eq!(
-            next_batch(&mut flipped.freeze()),
-            Err(BadBatch::WrongChecksum)
-        );
+        assert_eq!(next_batch(&mut flipped.freeze()), Err(BadBatch::WrongChecksum));
         let mut old = BytesMut::from(&good[..]);
         old[MAGIC_AT] = 1;
         assert_eq!(next_batch(&mut old.freeze()), Err(BadBatch::OldFormat));

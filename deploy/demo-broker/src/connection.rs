@@ -14,9 +14,7 @@ const FRAME_BYTES_MAX: usize = 100 << 20;
 
 /// Answers a client until it goes away or breaks the protocol.
 pub async fn serve(stream: TcpStream, broker: Arc<Broker>) {
-    let peer = stream
-        .peer_addr()
-        .map_or("a client".to_owned(), |address| address.to_string());
+    let peer = stream.peer_addr().map_or("a client".to_owned(), |address| address.to_string());
     if let Err(error) = answer_all(stream, &broker).await {
         eprintln!("pyrite-demo-broker: {peer}: {error:#}");
     }
@@ -56,8 +54,5 @@ async fn read_frame(stream: &mut TcpStream) -> anyhow::Result<Option<Bytes>> {
 }
 
 fn gone(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset
-    )
+    matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset)
 }

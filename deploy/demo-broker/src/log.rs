@@ -66,19 +66,9 @@ impl Log {
             self.bytes += bytes.len() as u64;
             if header.producer_id >= 0 {
                 let last_sequence = header.base_sequence.wrapping_add(header.last_offset_delta);
-                self.producers.insert(
-                    header.producer_id,
-                    Producer {
-                        epoch: header.producer_epoch,
-                        last_sequence,
-                    },
-                );
+                self.producers.insert(header.producer_id, Producer { epoch: header.producer_epoch, last_sequence });
             }
-            self.batches.push_back(Batch {
-                base: self.end,
-                header,
-                bytes,
-            });
+            self.batches.push_back(Batch { base: self.end, header, bytes });
             self.end += i64::from(header.last_offset_delta) + 1;
         }
         Ok(first)
@@ -86,10 +76,7 @@ impl Log {
 
     /// The first and the next offset.
     pub fn bounds(&self) -> Bounds {
-        Bounds {
-            start: self.start,
-            end: self.end,
-        }
+        Bounds { start: self.start, end: self.end }
     }
 
     /// Bytes that are kept.
@@ -115,18 +102,10 @@ impl Log {
 
     /// Offset and timestamp of the first record at or after a time; of a compressed batch, its first record's offset.
     pub fn first_at_or_after(&self, timestamp: i64) -> Option<(i64, i64)> {
-        let found = self
-            .batches
-            .iter()
-            .find(|batch| batch.header.max_timestamp >= timestamp)?;
-        let exact = (found.header.compression == 0)
-            .then(|| batch::first_at_or_after(&found.bytes, timestamp))
-            .flatten();
-        Some(
-            exact.map_or((found.base, found.header.max_timestamp), |(delta, at)| {
-                (found.base + delta, at)
-            }),
-        )
+        let found = self.batches.iter().find(|batch| batch.header.max_timestamp >= timestamp)?;
+        let exact =
+            (found.header.compression == 0).then(|| batch::first_at_or_after(&found.bytes, timestamp)).flatten();
+        Some(exact.map_or((found.base, found.header.max_timestamp), |(delta, at)| (found.base + delta, at)))
     }
 
     /// Forgets the oldest batch; returns its bytes. The newest batch always stays.
@@ -143,10 +122,7 @@ impl Log {
     }
 
     fn check_sequence(&self, header: &Header) -> Result<(), AppendError> {
-        let Some(known) = self
-            .producers
-            .get(&header.producer_id)
-            .filter(|known| known.epoch == header.producer_epoch)
+        let Some(known) = self.producers.get(&header.producer_id).filter(|known| known.epoch == header.producer_epoch)
         else {
             return Ok(());
         };
@@ -173,10 +149,7 @@ mod tests {
     use crate::batch::tests::{batch, producer_batch};
 
     fn base_offsets(batches: &[Bytes]) -> Vec<i64> {
-        batches
-            .iter()
-            .map(|batch| i64::from_be_bytes(batch[..8].try_into().expect("eight bytes")))
-            .collect()
+        batches.iter().map(|batch| i64::from_be_bytes(batch[..8].try_into().expect("eight bytes"))).collect()
     }
 
     #[test]
@@ -231,25 +204,16 @@ mod tests {
     fn a_second_try_of_an_idempotent_producer_is_seen() {
         let mut log = Log::default();
         assert_eq!(log.append(producer_batch(&[1, 2], 7, 0, 0)), Ok(0));
-        assert_eq!(
-            log.append(producer_batch(&[1, 2], 7, 0, 0)),
-            Err(AppendError::Duplicate)
-        );
+        assert_eq!(log.append(producer_batch(&[1, 2], 7, 0, 0)), Err(AppendError::Duplicate));
         assert_eq!(log.append(producer_batch(&[3], 7, 0, 2)), Ok(2));
-        assert_eq!(
-            log.append(producer_batch(&[9], 7, 0, 9)),
-            Err(AppendError::OutOfOrder)
-        );
+        assert_eq!(log.append(producer_batch(&[9], 7, 0, 9)), Err(AppendError::OutOfOrder));
         assert_eq!(log.bounds().end, 3);
     }
 
     #[test]
     fn a_bad_batch_appends_nothing() {
         let mut log = Log::default();
-        assert_eq!(
-            log.append(Bytes::from_static(b"x")),
-            Err(AppendError::Bad(BadBatch::Malformed))
-        );
+        assert_eq!(log.append(Bytes::from_static(b"x")), Err(AppendError::Bad(BadBatch::Malformed)));
         assert_eq!(log.bounds().end, 0);
     }
 }

@@ -49,13 +49,9 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let listener = TcpListener::bind(&args.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}`", args.listen))?;
-    let address = args
-        .advertise
-        .clone()
-        .unwrap_or(listener.local_addr()?.to_string());
+    let listener =
+        TcpListener::bind(&args.listen).await.with_context(|| format!("cannot listen on `{}`", args.listen))?;
+    let address = args.advertise.clone().unwrap_or(listener.local_addr()?.to_string());
     let (host, port) = address
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)))
@@ -63,12 +59,8 @@ async fn main() -> anyhow::Result<()> {
     let store = Arc::new(Store::new(args.memory << 20));
     for topic in &args.topic {
         let (name, partitions) = topic.split_once(':').unwrap_or((topic, "1"));
-        let partitions = partitions
-            .parse()
-            .with_context(|| format!("`{topic}` is not NAME:PARTITIONS"))?;
-        store
-            .create_topic(name, partitions)
-            .with_context(|| format!("cannot create topic `{topic}`"))?;
+        let partitions = partitions.parse().with_context(|| format!("`{topic}` is not NAME:PARTITIONS"))?;
+        store.create_topic(name, partitions).with_context(|| format!("cannot create topic `{topic}`"))?;
     }
     println!("pyrite-demo-broker: listening on {host}:{port}");
     let broker = Arc::new(requests::Broker { store, host, port });

@@ -30,11 +30,7 @@ struct Topics {
 impl Store {
     /// An empty store that keeps about so many bytes of records.
     pub fn new(bytes_max: u64) -> Self {
-        Store {
-            topics: Mutex::default(),
-            bytes_max,
-            appended: watch::Sender::new(0),
-        }
+        Store { topics: Mutex::default(), bytes_max, appended: watch::Sender::new(0) }
     }
 
     /// Creates a topic. Fails when the name is taken or unusable, or the number of partitions is out of range.
@@ -50,10 +46,7 @@ impl Store {
         if topics.by_name.contains_key(name) {
             bail!("topic `{name}` exists");
         }
-        topics.by_name.insert(
-            name.to_owned(),
-            (0..partitions).map(|_| Log::default()).collect(),
-        );
+        topics.by_name.insert(name.to_owned(), (0..partitions).map(|_| Log::default()).collect());
         Ok(())
     }
 
@@ -69,11 +62,7 @@ impl Store {
 
     /// Each topic's name and number of partitions.
     pub fn topics(&self) -> Vec<(String, i32)> {
-        self.lock()
-            .by_name
-            .iter()
-            .map(|(name, logs)| (name.clone(), logs.len() as i32))
-            .collect()
+        self.lock().by_name.iter().map(|(name, logs)| (name.clone(), logs.len() as i32)).collect()
     }
 
     /// A topic's number of partitions.
@@ -82,12 +71,7 @@ impl Store {
     }
 
     /// Appends batches to a partition; `None` where there is none such. Returns the first offset and the log's start.
-    pub fn append(
-        &self,
-        name: &str,
-        partition: i32,
-        records: Bytes,
-    ) -> Option<Result<(i64, i64), AppendError>> {
+    pub fn append(&self, name: &str, partition: i32, records: Bytes) -> Option<Result<(i64, i64), AppendError>> {
         let mut topics = self.lock();
         let log = topics.log_mut(name, partition)?;
         let before = log.bytes();
@@ -97,18 +81,12 @@ impl Store {
         topics.shrink_to(self.bytes_max);
         let start = topics.log_mut(name, partition)?.bounds().start;
         drop(topics);
-        self.appended
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.appended.send_modify(|count| *count = count.wrapping_add(1));
         Some(offset.map(|offset| (offset, start)))
     }
 
     /// Looks at a partition; `None` where there is none such.
-    pub fn with_log<T>(
-        &self,
-        name: &str,
-        partition: i32,
-        look: impl FnOnce(&Log) -> T,
-    ) -> Option<T> {
+    pub fn with_log<T>(&self, name: &str, partition: i32, look: impl FnOnce(&Log) -> T) -> Option<T> {
         let mut topics = self.lock();
         topics.log_mut(name, partition).map(|log| look(log))
     }
@@ -133,19 +111,13 @@ impl Store {
 
 impl Topics {
     fn log_mut(&mut self, name: &str, partition: i32) -> Option<&mut Log> {
-        self.by_name
-            .get_mut(name)?
-            .get_mut(usize::try_from(partition).ok()?)
+        self.by_name.get_mut(name)?.get_mut(usize::try_from(partition).ok()?)
     }
 
     /// Forgets the oldest batches of the largest partitions until the bound holds.
     fn shrink_to(&mut self, bytes_max: u64) {
         while self.bytes > bytes_max {
-            let largest = self
-                .by_name
-                .values_mut()
-                .flatten()
-                .max_by_key(|log| log.bytes());
+            let largest = self.by_name.values_mut().flatten().max_by_key(|log| log.bytes());
             let freed = largest.map_or(0, Log::forget_oldest);
             if freed == 0 {
                 return;
@@ -167,15 +139,9 @@ mod tests {
         let store = Store::new(3 * one.len() as u64);
         store.create_topic("logs", 2).expect("created");
         for _ in 0..10 {
-            store
-                .append("logs", 0, one.clone())
-                .expect("a partition")
-                .expect("appended");
+            store.append("logs", 0, one.clone()).expect("a partition").expect("appended");
         }
-        assert_eq!(
-            store.with_log("logs", 0, Log::bounds),
-            Some(Bounds { start: 7, end: 10 })
-        );
+        assert_eq!(store.with_log("logs", 0, Log::bounds), Some(Bounds { start: 7, end: 10 }));
         assert!(store.delete_topic("logs"));
         assert_eq!(store.lock().bytes, 0);
     }

@@ -42,7 +42,10 @@ pub fn prepare_batch(analyzed: &Analyzed) -> Result<LogicalPlan, SparkError> {
             // DataFusion's sort for the first rows has no way to give none.
             LogicalPlan::Limit(limit) if matches!(limit.get_fetch_type()?, FetchType::Literal(Some(0))) => {
                 let schema = Arc::clone(limit.input.schema());
-                return Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })));
+                return Ok(Transformed::yes(LogicalPlan::EmptyRelation(EmptyRelation {
+                    produce_one_row: false,
+                    schema,
+                })));
             }
             _ => return Ok(Transformed::yes(node.recompute_schema()?)),
         };

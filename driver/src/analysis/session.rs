@@ -19,7 +19,8 @@ const JOINS_FILTERS: &str = "FilterPushdown";
 pub(crate) fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(ReplaceDistinctWithAggregate::new()), Arc::new(PushDownLimit::new())];
-    let physical = PhysicalOptimizer::default().rules.into_iter().filter(|rule| !rule.name().starts_with(JOINS_FILTERS));
+    let physical =
+        PhysicalOptimizer::default().rules.into_iter().filter(|rule| !rule.name().starts_with(JOINS_FILTERS));
     let state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)

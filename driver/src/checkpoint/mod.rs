@@ -24,9 +24,10 @@ impl Location {
         let (path, temporary) = match location {
             Some(path) => (path.to_string(), None),
             None => {
-                let folder = tempfile::Builder::new().prefix("temporary-").tempdir().map_err(|source| {
-                    StoreError::Io { action: "make", path: std::env::temp_dir(), source }
-                })?;
+                let folder = tempfile::Builder::new()
+                    .prefix("temporary-")
+                    .tempdir()
+                    .map_err(|source| StoreError::Io { action: "make", path: std::env::temp_dir(), source })?;
                 (folder.path().display().to_string(), Some(folder))
             }
         };

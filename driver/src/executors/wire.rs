@@ -149,7 +149,12 @@ fn failure(failed: wire::BatchFailed) -> BatchFailure {
 }
 
 /// A command about a query on the wire. `start` is the message that starts it.
-pub fn to_driver_message(query_id: &str, run_id: &str, start: &wire::StartQuery, command: Command) -> wire::DriverMessage {
+pub fn to_driver_message(
+    query_id: &str,
+    run_id: &str,
+    start: &wire::StartQuery,
+    command: Command,
+) -> wire::DriverMessage {
     let (query_id, run_id) = (query_id.to_string(), run_id.to_string());
     let message = match command {
         Command::StartQuery => ToExecutor::StartQuery(start.clone()),

@@ -202,7 +202,8 @@ fn write_source(source: &StreamSource, mut chain: Chain) -> Result<WrittenSource
         read.extend(columns_of(expression)?);
     }
     let all = walk::source_schema(source);
-    let fields: Vec<Field> = all.fields().iter().filter(|field| read.contains(field.name())).map(|f| f.as_ref().clone()).collect();
+    let fields: Vec<Field> =
+        all.fields().iter().filter(|field| read.contains(field.name())).map(|f| f.as_ref().clone()).collect();
     let scan: SchemaRef = Arc::new(Schema::new(fields));
     let mut writer = StepWriter::new(Arc::clone(&scan));
     writer.chain(&chain)?;
@@ -224,7 +225,8 @@ impl AggregateShape {
     fn new(aggregate: &AggregateNode, event_times: &[String]) -> Result<Self, DataFusionError> {
         let names: Vec<String> = aggregate.schema.fields().iter().map(|field| field.name().clone()).collect();
         let keys = aggregate.keys.len();
-        let mut input_columns: Vec<(String, Expr)> = names.iter().cloned().zip(aggregate.keys.iter().cloned()).collect();
+        let mut input_columns: Vec<(String, Expr)> =
+            names.iter().cloned().zip(aggregate.keys.iter().cloned()).collect();
         input_columns.truncate(keys);
         let mut event_time_key = None;
         for (index, key) in aggregate.keys.iter().enumerate() {
@@ -238,7 +240,8 @@ impl AggregateShape {
             let (kind, arguments, result) = aggregate_of(unalias(expression)).ok_or_else(|| {
                 DataFusionError::External(Box::new(SparkError::unsupported(format!("the aggregate `{expression}`"))))
             })?;
-            let column = arguments.first().filter(|argument| !matches!(argument, Expr::Literal(value, _) if !value.is_null()));
+            let column =
+                arguments.first().filter(|argument| !matches!(argument, Expr::Literal(value, _) if !value.is_null()));
             let column = column.map(|argument| {
                 input_columns.push((format!("argument#{}", aggregates.len()), argument.clone()));
                 input_columns.len() - 1
@@ -251,7 +254,8 @@ impl AggregateShape {
                 aggregates.push((kind, column, result));
             }
         }
-        let mut fields: Vec<Field> = aggregate.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+        let mut fields: Vec<Field> =
+            aggregate.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
         for (field, (_, _, result)) in fields.iter_mut().skip(keys).zip(&aggregates) {
             *field = Field::new(field.name(), result.clone(), true);
         }

@@ -81,13 +81,17 @@ fn links() -> impl Strategy<Value = Vec<Link>> {
 
 fn records() -> impl Strategy<Value = Vec<String>> {
     let field = |name: &'static str, values: &'static [&'static str]| {
-        prop::option::weighted(0.9, prop::sample::select(values)).prop_map(move |value| value.map(|v| format!("\"{name}\": {v}")))
+        prop::option::weighted(0.9, prop::sample::select(values))
+            .prop_map(move |value| value.map(|v| format!("\"{name}\": {v}")))
     };
     let document = (
         field("a", &["0", "1", "2", "3", "null", "\"7\"", "1.5"]),
         field("b", &["0", "1", "2", "-4", "null", "[]"]),
         field("s", &["\"ab\"", "\"B\"", "\"\"", "null", "12", r#""C\u00e9""#, r#""a\u0062""#]),
-        field("t", &["\"1970-01-01T00:00:03Z\"", "\"1970-01-01T00:00:05Z\"", "\"1970-01-01T00:00:11.5Z\"", "\"no\"", "null"]),
+        field(
+            "t",
+            &["\"1970-01-01T00:00:03Z\"", "\"1970-01-01T00:00:05Z\"", "\"1970-01-01T00:00:11.5Z\"", "\"no\"", "null"],
+        ),
     );
     let document = document.prop_map(|(a, b, s, t)| {
         let fields: Vec<String> = [s, t, a, b].into_iter().flatten().collect();
@@ -121,8 +125,7 @@ fn chained(input: Box<Relation>, links: &[Link]) -> Box<Relation> {
 
 fn counted(input: Box<Relation>, grouping: &[&str]) -> Box<Relation> {
     let texts = |texts: &[&str]| texts.iter().map(|text| UnresolvedExpr::Sql((*text).to_owned())).collect();
-    let counted =
-        relation(RelationNode::Aggregate { input, grouping: texts(grouping), aggregates: texts(AGGREGATES) });
+    let counted = relation(RelationNode::Aggregate { input, grouping: texts(grouping), aggregates: texts(AGGREGATES) });
     filter(counted, "n > 1 OR low IS NULL")
 }
 

@@ -118,7 +118,8 @@ impl Chain {
 
     fn end_segment(&mut self, barrier: Option<Barrier>) {
         let last = self.last();
-        let mut columns: IndexMap<String, Expr> = last.columns.keys().map(|name| (name.clone(), column(name))).collect();
+        let mut columns: IndexMap<String, Expr> =
+            last.columns.keys().map(|name| (name.clone(), column(name))).collect();
         if let Some(Barrier::TimeWindow { output, .. }) = &barrier {
             columns.insert(output.clone(), column(output));
         }
@@ -239,7 +240,8 @@ mod tests {
         }
         chain.filter(column("n").gt(lit(1))).expect("filters");
         let size = |expression: &Expr| substituted_size(expression, &HashMap::new()).expect("counts");
-        let nodes: usize = chain.segments.iter().flat_map(|s| s.filters.iter().chain(s.columns.values())).map(size).sum();
+        let nodes: usize =
+            chain.segments.iter().flat_map(|s| s.filters.iter().chain(s.columns.values())).map(size).sum();
         assert!(nodes < 10 * NODES_MAX, "{nodes}");
         assert!((6..12).contains(&chain.segments.len()), "{}", chain.segments.len());
         assert_eq!(chain.segments.iter().map(|segment| segment.filters.len()).sum::<usize>(), 1);

@@ -80,9 +80,10 @@ impl StepWriter {
 
     fn is_identity(&self, columns: &IndexMap<String, Expr>) -> bool {
         columns.len() == self.schema.fields().len()
-            && columns.iter().zip(self.schema.fields()).all(|((name, expression), field)| {
-                name == field.name() && *expression == column(name)
-            })
+            && columns
+                .iter()
+                .zip(self.schema.fields())
+                .all(|((name, expression), field)| name == field.name() && *expression == column(name))
     }
 
     fn raw_filter(&mut self, filters: &[Expr]) -> Result<()> {

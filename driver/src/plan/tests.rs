@@ -46,8 +46,10 @@ pub(super) fn filter(input: Box<Relation>, text: &str) -> Box<Relation> {
 /// The seed's crash monitor.
 fn crash_monitor() -> Box<Relation> {
     let schema = "user_id STRING, severity STRING, content STRING, timestamp TIMESTAMP";
-    let parsed = select(select(kafka(), &["CAST(value AS STRING) as json"]), &[&format!("from_json(json, '{schema}') as data")]);
-    let crashes = filter(select(parsed, &["data.*"]), "contains(lower(content), 'crash') AND severity IN ('High', 'Critical')");
+    let parsed =
+        select(select(kafka(), &["CAST(value AS STRING) as json"]), &[&format!("from_json(json, '{schema}') as data")]);
+    let crashes =
+        filter(select(parsed, &["data.*"]), "contains(lower(content), 'crash') AND severity IN ('High', 'Critical')");
     let watermarked = relation(RelationNode::WithWatermark {
         input: crashes,
         column: "timestamp".to_owned(),
@@ -55,7 +57,10 @@ fn crash_monitor() -> Box<Relation> {
     });
     let counted = relation(RelationNode::Aggregate {
         input: watermarked,
-        grouping: vec![UnresolvedExpr::Sql("window(timestamp, '10 seconds')".to_owned()), UnresolvedExpr::Sql("user_id".to_owned())],
+        grouping: vec![
+            UnresolvedExpr::Sql("window(timestamp, '10 seconds')".to_owned()),
+            UnresolvedExpr::Sql("user_id".to_owned()),
+        ],
         aggregates: vec![UnresolvedExpr::Sql("count(*) AS crash_count".to_owned())],
     });
     filter(counted, "crash_count > 2")
@@ -128,7 +133,9 @@ pub(super) fn scanned(query: &CompiledQuery, records: &[&str]) -> RecordBatch {
 }
 
 fn crash(second: u32, user: &str) -> String {
-    format!(r#"{{"timestamp": "1970-01-01T00:00:{second:02}Z", "severity": "High", "user_id": "{user}", "content": "App CRASH"}}"#)
+    format!(
+        r#"{{"timestamp": "1970-01-01T00:00:{second:02}Z", "severity": "High", "user_id": "{user}", "content": "App CRASH"}}"#
+    )
 }
 
 fn users(rows: &[RecordBatch]) -> Vec<(String, i64)> {
@@ -147,7 +154,9 @@ fn the_crash_monitor_scans_only_values_and_tests_their_bytes_first() {
     let source = &planned.plan.sources[0];
     let scan = pyrite_engine::plan::decode_schema(&source.schema).expect("a schema");
     assert_eq!(scan.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["value"]);
-    let Some(Step::RawFilter(raw)) = &source.steps[0].step else { panic!("the raw test comes first: {:?}", source.steps) };
+    let Some(Step::RawFilter(raw)) = &source.steps[0].step else {
+        panic!("the raw test comes first: {:?}", source.steps)
+    };
     assert_eq!(raw.needles.len(), 2);
     assert_eq!(planned.watermarks.len(), 1);
     assert!(planned.operators[0].has_event_time);
@@ -179,7 +188,10 @@ fn update_mode_emits_what_a_batch_touched() {
     let counted = relation(RelationNode::Aggregate {
         input: select(kafka(), &["CAST(value AS STRING) AS word"]),
         grouping: vec![UnresolvedExpr::Sql("word".to_owned())],
-        aggregates: vec![UnresolvedExpr::Sql("word AS again".to_owned()), UnresolvedExpr::Sql("count(1) AS n".to_owned())],
+        aggregates: vec![
+            UnresolvedExpr::Sql("word AS again".to_owned()),
+            UnresolvedExpr::Sql("count(1) AS n".to_owned()),
+        ],
     });
     let mut harness = Harness::new(&plan(&counted, OutputMode::Update));
     harness.batch(&["a", "b", "a"], i64::MIN, i64::MIN);
@@ -192,7 +204,10 @@ fn complete_mode_emits_everything_and_a_global_aggregate_its_row_without_input()
     let total = relation(RelationNode::Aggregate {
         input: select(kafka(), &["length(CAST(value AS STRING)) AS size"]),
         grouping: Vec::new(),
-        aggregates: vec![UnresolvedExpr::Sql("count(1) AS n".to_owned()), UnresolvedExpr::Sql("sum(size) AS total".to_owned())],
+        aggregates: vec![
+            UnresolvedExpr::Sql("count(1) AS n".to_owned()),
+            UnresolvedExpr::Sql("sum(size) AS total".to_owned()),
+        ],
     });
     let mut harness = Harness::new(&plan(&total, OutputMode::Complete));
     let empty = harness.batch(&[], i64::MIN, i64::MIN);

@@ -49,7 +49,8 @@ pub(super) fn layers(plan: &LogicalPlan) -> Result<Layers, SparkError> {
         _ => (None, &nodes[..]),
     };
     let source = source.ok_or_else(|| SparkError::unsupported("a streaming query without a streaming source"))?.clone();
-    let mut below = Below { chain: Chain::over(scan_columns(&source)), watermarks: Vec::new(), event_times: Vec::new() };
+    let mut below =
+        Below { chain: Chain::over(scan_columns(&source)), watermarks: Vec::new(), event_times: Vec::new() };
     let mut aggregate = None;
     let mut above = Chain::over(IndexMap::new());
     for node in nodes {
@@ -59,7 +60,9 @@ pub(super) fn layers(plan: &LogicalPlan) -> Result<Layers, SparkError> {
                 above = Chain::over(identity(&node.schema));
                 aggregate = Some(node);
             }
-            (LogicalPlan::Aggregate(_), Some(_)) => return Err(SparkError::unsupported("a second streaming aggregation")),
+            (LogicalPlan::Aggregate(_), Some(_)) => {
+                return Err(SparkError::unsupported("a second streaming aggregation"));
+            }
             (node, None) => below.add(node)?,
             (node, Some(_)) => add_plain(&mut above, node)?,
         }
@@ -114,7 +117,8 @@ fn scan_columns(source: &StreamSource) -> IndexMap<String, Expr> {
 /// A source's columns under its own names.
 pub(super) fn source_schema(source: &StreamSource) -> Schema {
     let fields = UserDefinedLogicalNodeCore::schema(source).fields();
-    let named = fields.iter().zip(&source.columns).map(|(field, name)| Field::new(name, field.data_type().clone(), true));
+    let named =
+        fields.iter().zip(&source.columns).map(|(field, name)| Field::new(name, field.data_type().clone(), true));
     Schema::new(named.collect::<Vec<_>>())
 }
 

@@ -53,7 +53,8 @@ pub fn progress(
     if !times.is_empty() {
         progress.insert("eventTime".into(), times.into());
     }
-    let operators: Vec<Value> = report.operators.iter().map(|counts| operator(counts, report.shards, uploads)).collect();
+    let operators: Vec<Value> =
+        report.operators.iter().map(|counts| operator(counts, report.shards, uploads)).collect();
     progress.insert("stateOperators".into(), operators.into());
     let sources: Vec<Value> =
         (0..).zip(&identity.sources).map(|(index, name)| source(index, name, report, &rates)).collect();
@@ -105,7 +106,9 @@ fn durations(report: &BatchReport) -> Value {
 fn event_time(report: &BatchReport) -> Map<String, Value> {
     let mut object = Map::new();
     let seen: Vec<&EventTimes> = report.event_times.iter().filter(|times| times.count > 0).collect();
-    if let (Some(max), Some(min)) = (seen.iter().map(|times| times.max_us).max(), seen.iter().map(|times| times.min_us).min()) {
+    if let (Some(max), Some(min)) =
+        (seen.iter().map(|times| times.max_us).max(), seen.iter().map(|times| times.min_us).min())
+    {
         let count: f64 = seen.iter().map(|times| times.count as f64).sum();
         let offsets: f64 =
             seen.iter().map(|times| times.sum_offset_us + (times.min_us - min) as f64 * times.count as f64).sum();
@@ -198,8 +201,26 @@ mod tests {
             watermark_ms: Some(0),
             next_watermark_ms: 5,
             event_times: vec![
-                EventTimes { node: 0, source: 0, topic: "logs".into(), partition: 0, max_us: 4_000_000, min_us: 2_000_000, sum_offset_us: 2_000_000.0, count: 2 },
-                EventTimes { node: 0, source: 0, topic: "logs".into(), partition: 1, max_us: 8_000_000, min_us: 6_000_000, sum_offset_us: 2_000_000.0, count: 2 },
+                EventTimes {
+                    node: 0,
+                    source: 0,
+                    topic: "logs".into(),
+                    partition: 0,
+                    max_us: 4_000_000,
+                    min_us: 2_000_000,
+                    sum_offset_us: 2_000_000.0,
+                    count: 2,
+                },
+                EventTimes {
+                    node: 0,
+                    source: 0,
+                    topic: "logs".into(),
+                    partition: 1,
+                    max_us: 8_000_000,
+                    min_us: 6_000_000,
+                    sum_offset_us: 2_000_000.0,
+                    count: 2,
+                },
             ],
             sources: vec![SourceCounts { source: 0, topic: "logs".into(), partition: 0, rows: 100, bytes: 1_200 }],
             operators: vec![OperatorCounts { rows_total: 7, instances: 2, ..OperatorCounts::default() }],
@@ -213,7 +234,13 @@ mod tests {
     }
 
     fn identity() -> Identity {
-        Identity { id: "i".into(), run_id: "r".into(), name: None, sources: vec!["KafkaV2[Subscribe[logs]]".into()], sink: "NoopTable".into() }
+        Identity {
+            id: "i".into(),
+            run_id: "r".into(),
+            name: None,
+            sources: vec!["KafkaV2[Subscribe[logs]]".into()],
+            sink: "NoopTable".into(),
+        }
     }
 
     #[test]
@@ -221,12 +248,27 @@ mod tests {
         let progress = progress(&identity(), &report(), &Uploads::default(), Some(1_700_000_000_000_000), None);
         let keys: Vec<&String> = progress.as_object().unwrap().keys().collect();
         let expected = [
-            "id", "runId", "name", "timestamp", "batchId", "batchDuration", "numInputRows", "inputRowsPerSecond",
-            "processedRowsPerSecond", "durationMs", "eventTime", "stateOperators", "sources", "sink",
+            "id",
+            "runId",
+            "name",
+            "timestamp",
+            "batchId",
+            "batchDuration",
+            "numInputRows",
+            "inputRowsPerSecond",
+            "processedRowsPerSecond",
+            "durationMs",
+            "eventTime",
+            "stateOperators",
+            "sources",
+            "sink",
         ];
         assert_eq!(keys, expected);
         assert_eq!(progress["timestamp"], "2023-11-14T22:13:21.000Z");
-        assert_eq!((progress["inputRowsPerSecond"].as_f64(), progress["processedRowsPerSecond"].as_f64()), (Some(100.0), Some(200.0)));
+        assert_eq!(
+            (progress["inputRowsPerSecond"].as_f64(), progress["processedRowsPerSecond"].as_f64()),
+            (Some(100.0), Some(200.0))
+        );
         assert_eq!(progress["eventTime"]["avg"], "1970-01-01T00:00:05.000Z");
         assert_eq!(progress["eventTime"]["watermark"], "1970-01-01T00:00:00.000Z");
         assert_eq!(progress["sources"][0]["metrics"]["maxOffsetsBehindLatest"], "5");
@@ -234,7 +276,8 @@ mod tests {
         // 100 records of 1,200 bytes were read, 5 are left.
         assert_eq!(progress["sources"][0]["metrics"]["estimatedTotalBytesBehindLatest"], "60.0");
         assert_eq!(progress["stateOperators"][0]["numShufflePartitions"], 2);
-        let custom = json!({"SnapshotLastUploaded.partition_0_default": -1, "SnapshotLastUploaded.partition_1_default": -1});
+        let custom =
+            json!({"SnapshotLastUploaded.partition_0_default": -1, "SnapshotLastUploaded.partition_1_default": -1});
         assert_eq!(progress["stateOperators"][0]["customMetrics"], custom);
     }
 

@@ -32,7 +32,8 @@ impl QueryMachine {
                 State::Claim(Claim::CreateMetadata(write))
             }
             (Claim::SurveyForMetadata, StoreReply::Surveyed { .. }) => {
-                let message = "the checkpoint has offsets or commits but no `metadata` file: it is damaged or not a checkpoint";
+                let message =
+                    "the checkpoint has offsets or commits but no `metadata` file: it is damaged or not a checkpoint";
                 self.fail(Fault::classed("STREAMING_CHECKPOINT_MISSING_METADATA_FILE", "42K03", message))
             }
             (Claim::SurveyTerms, StoreReply::Surveyed { term, .. }) => self.claim_term(now_us, term + 1),

@@ -13,23 +13,63 @@ use super::store::{StoreReply, StoreRequest};
 pub enum Event {
     /// The first event.
     Start,
-    Store { request: u64, reply: StoreReply },
+    Store {
+        request: u64,
+        reply: StoreReply,
+    },
     /// `startingOffsets` and kin of one source, made into numbers.
-    StartResolved { source: u32, offsets: Offsets },
+    StartResolved {
+        source: u32,
+        offsets: Offsets,
+    },
     Available(Availability),
     /// A source could not be asked; `fatal`: asking again cannot help.
-    SourceFailed { fault: Fault, fatal: bool },
+    SourceFailed {
+        fault: Fault,
+        fatal: bool,
+    },
     ExecutorJoined(ExecutorInfo),
-    ExecutorLost { executor: ExecutorKey, reason: String },
-    Prepared { from: ExecutorKey, batch: u64, attempt: AttemptId, report: Box<PreparedReport> },
-    Failed { from: ExecutorKey, batch: u64, attempt: AttemptId, failure: Box<BatchFailure> },
+    ExecutorLost {
+        executor: ExecutorKey,
+        reason: String,
+    },
+    Prepared {
+        from: ExecutorKey,
+        batch: u64,
+        attempt: AttemptId,
+        report: Box<PreparedReport>,
+    },
+    Failed {
+        from: ExecutorKey,
+        batch: u64,
+        attempt: AttemptId,
+        failure: Box<BatchFailure>,
+    },
     /// The plan cannot run in an executor.
-    QueryRefused { from: ExecutorKey, fault: Fault },
-    Published { from: ExecutorKey, batch: u64, attempt: AttemptId },
-    SinkDone { batch: u64, attempt: AttemptId },
-    SinkFailed { batch: u64, attempt: AttemptId, fault: Fault },
+    QueryRefused {
+        from: ExecutorKey,
+        fault: Fault,
+    },
+    Published {
+        from: ExecutorKey,
+        batch: u64,
+        attempt: AttemptId,
+    },
+    SinkDone {
+        batch: u64,
+        attempt: AttemptId,
+    },
+    SinkFailed {
+        batch: u64,
+        attempt: AttemptId,
+        fault: Fault,
+    },
     /// Rows for the driver's sink could not be kept until their publication; another attempt may bring them.
-    RowsLost { batch: u64, attempt: AttemptId, problem: String },
+    RowsLost {
+        batch: u64,
+        attempt: AttemptId,
+        problem: String,
+    },
     /// A time asked for by [`Action::Wake`] may have come.
     Wake,
     Stop,
@@ -55,19 +95,39 @@ pub struct SourceLatest {
 /// What the shell is to do. Actions of one call are performed in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    Store { request: u64, ask: StoreRequest },
-    ResolveStart { source: u32 },
+    Store {
+        request: u64,
+        ask: StoreRequest,
+    },
+    ResolveStart {
+        source: u32,
+    },
     /// Ask all sources for their latest offsets, given where the query stands.
-    Poll { generation: u64, known: Vec<Offsets> },
-    Send { to: ExecutorKey, command: Command },
+    Poll {
+        generation: u64,
+        known: Vec<Offsets>,
+    },
+    Send {
+        to: ExecutorKey,
+        command: Command,
+    },
     /// Give the rows of exactly this attempt to the driver's sink.
-    RunSink { batch: u64, attempt: AttemptId },
+    RunSink {
+        batch: u64,
+        attempt: AttemptId,
+    },
     /// Rows of this attempt will not be needed.
-    DropRows { attempt: AttemptId },
+    DropRows {
+        attempt: AttemptId,
+    },
     Report(Box<BatchReport>),
     /// Everything found by the asking of this generation is processed.
-    Idle { generation: u64 },
-    Wake { at_us: i64 },
+    Idle {
+        generation: u64,
+    },
+    Wake {
+        at_us: i64,
+    },
     Ended(Ending),
 }
 

@@ -102,9 +102,8 @@ impl QueryMachine {
         let selection = self.select(now_us, &availability);
         // As Spark: a query's first batch runs even when there is nothing to read. Other partitions than before, or
         // another position, are written down at once, so that the records of a partition are counted from there on.
-        let has_data = self.next_batch == 0
-            || selection.starts != selection.ends
-            || selection.starts != self.position.offsets;
+        let has_data =
+            self.next_batch == 0 || selection.starts != selection.ends || selection.starts != self.position.offsets;
         if has_data || self.no_data_batch_is_due() {
             if has_data {
                 self.last_data_us = Some(now_us);
@@ -198,7 +197,8 @@ fn starts(known: &Offsets, source: &SourceLatest) -> Offsets {
 /// for ever.
 fn within(targets: &[Offsets], until: &[Offsets]) -> Vec<Offsets> {
     let one = |(targets, until): (&Offsets, &Offsets)| {
-        let there = |(partition, target): (&TopicPartition, i64)| Some((partition.clone(), target.min(until.get(partition)?)));
+        let there =
+            |(partition, target): (&TopicPartition, i64)| Some((partition.clone(), target.min(until.get(partition)?)));
         targets.iter().filter_map(there).collect()
     };
     targets.iter().zip(until).map(one).collect()

@@ -30,12 +30,22 @@ pub enum Command {
     /// The query's plan; sent once to each incarnation.
     StartQuery,
     RunBatch(Box<RunBatch>),
-    Abort { attempt: AttemptId },
-    Publish { batch: u64, attempt: AttemptId },
-    Committed { batch: u64, attempt: AttemptId },
+    Abort {
+        attempt: AttemptId,
+    },
+    Publish {
+        batch: u64,
+        attempt: AttemptId,
+    },
+    Committed {
+        batch: u64,
+        attempt: AttemptId,
+    },
     StopQuery,
     /// Excluded: two peers could not reach it.
-    Shutdown { reason: String },
+    Shutdown {
+        reason: String,
+    },
 }
 
 /// One try of a batch; the same for all executors.

@@ -31,8 +31,8 @@ mod write;
 pub use event::{Action, Availability, Ending, Event, Fault, SourceLatest};
 pub use machine::{QueryMachine, Status};
 pub use message::{
-    BatchFailure, Command, EventTimes, ExecutorInfo, ExecutorKey, FailureKind, OperatorCounts, PlacedShard, PlacedSplit,
-    PreparedReport, RunBatch, SourceCounts,
+    BatchFailure, Command, EventTimes, ExecutorInfo, ExecutorKey, FailureKind, OperatorCounts, PlacedShard,
+    PlacedSplit, PreparedReport, RunBatch, SourceCounts,
 };
 pub use report::{BatchReport, Durations};
 pub use shards::shard_map;

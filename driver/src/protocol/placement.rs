@@ -35,10 +35,8 @@ pub fn assign<K: Ord + Clone>(items: &[K], slots: &[Slot], previous: &BTreeMap<K
         }
     }
     for item in homeless {
-        let (executor, left) = left
-            .iter_mut()
-            .max_by(|(a_id, a), (b_id, b)| a.cmp(b).then(b_id.cmp(a_id)))
-            .expect("there are executors");
+        let (executor, left) =
+            left.iter_mut().max_by(|(a_id, a), (b_id, b)| a.cmp(b).then(b_id.cmp(a_id))).expect("there are executors");
         debug_assert!(*left > 0, "quotas add up to the items");
         *left = left.saturating_sub(1);
         placed.insert(item.clone(), executor.to_string());

@@ -48,14 +48,19 @@ impl QueryMachine {
     }
 
     pub(super) fn on_publish(&mut self, now_us: i64, mut publish: Publish, event: Event) -> State {
-        let is_ours = |number: u64, of: AttemptId, publish: &Publish| number == publish.batch.number && of == publish.attempt;
+        let is_ours =
+            |number: u64, of: AttemptId, publish: &Publish| number == publish.batch.number && of == publish.attempt;
         match event {
             Event::SinkDone { batch, attempt } if is_ours(batch, attempt, &publish) => {
                 self.published(now_us, publish.batch, publish.attempt, publish.prepared)
             }
             Event::SinkFailed { batch, attempt, fault } if is_ours(batch, attempt, &publish) => self.fail(fault),
             Event::RowsLost { batch, attempt, .. } if is_ours(batch, attempt, &publish) => {
-                if self.stopping { self.finish() } else { self.rows_lost(now_us, publish.batch) }
+                if self.stopping {
+                    self.finish()
+                } else {
+                    self.rows_lost(now_us, publish.batch)
+                }
             }
             Event::Published { from, batch, attempt } if is_ours(batch, attempt, &publish) => {
                 publish.waiting.remove(&from);

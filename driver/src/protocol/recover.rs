@@ -188,7 +188,8 @@ impl QueryMachine {
     /// same query, changed: whether it may go on without their records is for `failOnDataLoss`.
     fn refuse_topics(&self, batch: u64, file: &OffsetsFile) -> Option<Fault> {
         for (end, reads) in file.ends.iter().zip(&self.spec.reads) {
-            let topics: BTreeSet<&str> = end.iter().flat_map(|end| end.0.keys()).map(|one| one.topic.as_str()).collect();
+            let topics: BTreeSet<&str> =
+                end.iter().flat_map(|end| end.0.keys()).map(|one| one.topic.as_str()).collect();
             if !topics.is_empty() && !topics.iter().any(|topic| reads.has_topic(topic)) {
                 let topics = topics.into_iter().collect::<Vec<_>>().join("`, `");
                 let message = format!(
@@ -204,7 +205,8 @@ impl QueryMachine {
 
     fn refuse_sparks_state(&self, commit: &CommitFile) -> Option<Fault> {
         let lost = self.spec.is_stateful() && commit.pyrite.is_none();
-        let message = "the checkpoint holds state of Spark, which Pyrite cannot read: start with a new `checkpointLocation`";
+        let message =
+            "the checkpoint holds state of Spark, which Pyrite cannot read: start with a new `checkpointLocation`";
         lost.then(|| Fault::new(message))
     }
 

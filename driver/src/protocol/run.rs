@@ -41,11 +41,8 @@ impl QueryMachine {
 
     fn run_batch(&mut self, batch: &Batch) -> RunBatch {
         let extra = batch.file.pyrite.as_ref().expect("a plan is completed before it runs");
-        let slots: Vec<Slot> = self
-            .executors
-            .values()
-            .map(|info| Slot { executor: info.key.id.clone(), cores: info.cores })
-            .collect();
+        let slots: Vec<Slot> =
+            self.executors.values().map(|info| Slot { executor: info.key.id.clone(), cores: info.cores }).collect();
         RunBatch {
             batch: batch.number,
             attempt: self.attempt(),

@@ -101,21 +101,44 @@ pub(super) enum Claim {
 #[derive(Debug)]
 pub(super) enum Recover {
     Survey,
-    ReadCommit { batch: u64, offsets: Option<u64> },
-    ReadOffsets { batch: u64, commit: Box<CommitFile>, offsets: Option<u64> },
-    ReadNext { batch: u64 },
+    ReadCommit {
+        batch: u64,
+        offsets: Option<u64>,
+    },
+    ReadOffsets {
+        batch: u64,
+        commit: Box<CommitFile>,
+        offsets: Option<u64>,
+    },
+    ReadNext {
+        batch: u64,
+    },
     /// Before `ReadNext` when nothing is committed: an `offsets/0` of Spark does not say where its batch starts.
-    ReadPlannedStart { source: u32 },
-    ReadStart { source: u32 },
-    ResolveStart { source: u32 },
-    CreateStart { source: u32, write: Write },
+    ReadPlannedStart {
+        source: u32,
+    },
+    ReadStart {
+        source: u32,
+    },
+    ResolveStart {
+        source: u32,
+    },
+    CreateStart {
+        source: u32,
+        write: Write,
+    },
 }
 
 #[derive(Debug)]
 pub(super) enum Idle {
     /// Until the trigger's time.
-    Sleeping { until_us: i64 },
-    Polling { generation: u64, since_us: i64 },
+    Sleeping {
+        until_us: i64,
+    },
+    Polling {
+        generation: u64,
+        since_us: i64,
+    },
 }
 
 #[derive(Debug)]

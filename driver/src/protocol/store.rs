@@ -81,8 +81,13 @@ impl Body {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreRequest {
     /// Put-if-absent.
-    Create { name: LogName, body: Body },
-    Read { name: LogName },
+    Create {
+        name: LogName,
+        body: Body,
+    },
+    Read {
+        name: LogName,
+    },
     /// The highest numbers in `terms`, `offsets` and `commits`.
     Survey,
     /// The highest claim, if it is above this one. Those in between may be collected.
@@ -98,7 +103,11 @@ pub enum StoreReply {
     Uncertain(String),
     /// Boxed: a commit's manifest is large beside the other replies.
     Value(Option<Box<Body>>),
-    Surveyed { term: u64, offsets: Option<u64>, commit: Option<u64> },
+    Surveyed {
+        term: u64,
+        offsets: Option<u64>,
+        commit: Option<u64>,
+    },
     TermAbove(Option<(u64, Box<TermFile>)>),
     /// The store could not be reached or refused; trying again may help.
     Failed(String),

@@ -143,8 +143,16 @@ impl World {
         let mut report = PreparedReport::default();
         if let Some(max_us) = max_us {
             let (topic, sum_offset_us) = ("t".to_string(), 0.0);
-            report.event_times =
-                vec![EventTimes { node: 0, source: 0, topic, partition: 0, max_us, min_us: 0, sum_offset_us, count: 1 }];
+            report.event_times = vec![EventTimes {
+                node: 0,
+                source: 0,
+                topic,
+                partition: 0,
+                max_us,
+                min_us: 0,
+                sum_offset_us,
+                count: 1,
+            }];
         }
         let event = Event::Prepared { from, batch: run.batch, attempt: run.attempt, report: Box::new(report) };
         self.apply(machine, event);
@@ -253,7 +261,11 @@ fn a_planned_first_batch_without_its_start_is_refused() {
     let mut world = planned_by_spark();
     world.objects.remove(&LogName::SourceStart(0));
     started(&mut world, spec("d"));
-    assert!(matches!(&world.ending, Some(Ending::Failed(fault)) if fault.message.contains("sources/0/0")), "{:?}", world.ending);
+    assert!(
+        matches!(&world.ending, Some(Ending::Failed(fault)) if fault.message.contains("sources/0/0")),
+        "{:?}",
+        world.ending
+    );
     assert!(world.runs.is_empty() && !world.objects.contains_key(&LogName::SourceStart(0)));
 }
 
@@ -312,7 +324,11 @@ fn the_newer_of_two_drivers_wins_and_the_other_says_who() {
     // The old one prepared the same batch, but the new one's commit stands.
     let event = Event::Prepared { from, batch: 0, attempt: run.attempt, report: Box::default() };
     world.apply(&mut old, event);
-    assert!(matches!(&world.ending, Some(Ending::Superseded(fault)) if fault.message.contains("`new`")), "{:?}", world.ending);
+    assert!(
+        matches!(&world.ending, Some(Ending::Superseded(fault)) if fault.message.contains("`new`")),
+        "{:?}",
+        world.ending
+    );
     let Some(Body::Commit(commit)) = world.objects.get(&LogName::Commit(0)) else { panic!("commits/0") };
     assert_eq!(commit.term(), 2);
 }
@@ -360,7 +376,9 @@ fn logs_without_metadata_are_refused() {
     world.objects.remove(&LogName::Metadata);
     world.ending = None;
     started(&mut world, spec("e"));
-    assert!(matches!(&world.ending, Some(Ending::Failed(fault)) if fault.class == "STREAMING_CHECKPOINT_MISSING_METADATA_FILE"));
+    assert!(
+        matches!(&world.ending, Some(Ending::Failed(fault)) if fault.class == "STREAMING_CHECKPOINT_MISSING_METADATA_FILE")
+    );
 }
 
 #[test]

@@ -46,7 +46,10 @@ impl Watermarks {
 
     /// The nodes as a commit's file has them.
     pub fn node_entries(&self) -> Vec<NodeWatermark> {
-        self.nodes.iter().map(|(node, watermark_ms)| NodeWatermark { node: *node, watermark_ms: *watermark_ms }).collect()
+        self.nodes
+            .iter()
+            .map(|(node, watermark_ms)| NodeWatermark { node: *node, watermark_ms: *watermark_ms })
+            .collect()
     }
 
     /// The maxima as a commit's file has them.
@@ -173,7 +176,8 @@ mod tests {
         );
         assert_eq!(first.global_ms, 10_000);
         // Partition 2 has shown nothing: the watermark stays.
-        let unknown = first.advance(&nodes, WatermarkPolicy::Min, &[seen(0, 1, 20 * SECOND_US)], Some(&behind_of(&[1, 2])));
+        let unknown =
+            first.advance(&nodes, WatermarkPolicy::Min, &[seen(0, 1, 20 * SECOND_US)], Some(&behind_of(&[1, 2])));
         assert_eq!(unknown.global_ms, 10_000);
         // The end of the catch-up follows the largest of all its batches.
         let done = unknown.advance(&nodes, WatermarkPolicy::Min, &[], Some(&behind_of(&[])));

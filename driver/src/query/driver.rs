@@ -90,10 +90,14 @@ impl Driver {
             );
         }
         if prepared.refuses_recovery && holds_batches(&location).await {
-            return Err(SparkError::analysis("_LEGACY_ERROR_TEMP_3260", "", format!(
-                "This query does not support recovering from checkpoint location. Delete {}/offsets to start over.",
-                location.path
-            )));
+            return Err(SparkError::analysis(
+                "_LEGACY_ERROR_TEMP_3260",
+                "",
+                format!(
+                    "This query does not support recovering from checkpoint location. Delete {}/offsets to start over.",
+                    location.path
+                ),
+            ));
         }
         let (sender, started) = oneshot::channel();
         let start = Start {
@@ -160,7 +164,9 @@ async fn holds_batches(location: &Location) -> bool {
 
 fn name_is_taken(start: &QueryStart) -> SparkError {
     let name = start.name.clone().unwrap_or_default();
-    illegal(format!("Cannot start query with name {name} as a query with that name is already active in this SparkSession"))
+    illegal(format!(
+        "Cannot start query with name {name} as a query with that name is already active in this SparkSession"
+    ))
 }
 
 fn illegal(message: impl Into<String>) -> SparkError {

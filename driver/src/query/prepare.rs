@@ -65,7 +65,11 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// Spark's errors for what a query, its source's options or its sink's options cannot be.
-pub(super) fn prepare(start: &QueryStart, run_id: &uuid::Uuid, catalog: &MemoryCatalog) -> Result<Prepared, SparkError> {
+pub(super) fn prepare(
+    start: &QueryStart,
+    run_id: &uuid::Uuid,
+    catalog: &MemoryCatalog,
+) -> Result<Prepared, SparkError> {
     check_streaming(&start.analyzed, start.output_mode)?;
     let settings = settings(&start.settings)?;
     let is_noop = start.sink_format == "noop";
@@ -94,7 +98,11 @@ pub(super) fn prepare(start: &QueryStart, run_id: &uuid::Uuid, catalog: &MemoryC
         watermarks: watermarks.iter().map(|spec| WatermarkNode { node: spec.node, delay_us: spec.delay_us }).collect(),
         operators: operators
             .iter()
-            .map(|spec| OperatorSpec { operator: spec.operator_id, has_event_time: spec.has_event_time, mode: spec.output_mode })
+            .map(|spec| OperatorSpec {
+                operator: spec.operator_id,
+                has_event_time: spec.has_event_time,
+                mode: spec.output_mode,
+            })
             .collect(),
         publish: if is_noop { PublishBy::Nobody } else { PublishBy::Driver },
         driver_part,
@@ -120,12 +128,12 @@ fn sources(planned: &PlannedQuery, settings: &BTreeMap<String, String>) -> Resul
 /// Gives the executors' scans their clients' options.
 fn fill_sources(plan: &mut wire::QueryPlan, sources: &[KafkaOptions]) {
     for (source, options) in plan.sources.iter_mut().zip(sources) {
-        let reader = options.reads_by_librdkafka.then(|| ("pyrite.reader".to_string(), "librdkafka".to_string()));
         source.kafka = Some(wire::KafkaSource {
-            client_options: options.client.clone().into_iter().chain(reader).collect(),
+            client_options: options.client.clone().into_iter().collect(),
             include_headers: options.include_headers,
             fail_on_data_loss: options.fail_on_data_loss,
             poll_timeout_ms: u64::try_from(options.poll_timeout.as_millis()).unwrap_or(u64::MAX),
+            librdkafka_only: options.reads_by_librdkafka,
         });
     }
 }
@@ -165,7 +173,9 @@ fn settings(settings: &BTreeMap<String, String>) -> Result<Settings, SparkError>
         None | Some("min") => WatermarkPolicy::Min,
         Some("max") => WatermarkPolicy::Max,
         Some(other) => {
-            return Err(illegal(format!("Invalid value '{other}' for spark.sql.streaming.multipleWatermarkPolicy. Valid values are 'min' and 'max'")));
+            return Err(illegal(format!(
+                "Invalid value '{other}' for spark.sql.streaming.multipleWatermarkPolicy. Valid values are 'min' and 'max'"
+            )));
         }
     };
     let flag = |name: &str| settings.get(name).is_none_or(|text| !text.trim().eq_ignore_ascii_case("false"));

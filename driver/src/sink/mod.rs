@@ -50,7 +50,8 @@ pub struct Opened {
 
 const FORMATS: &[&str] = &["console", "memory", "noop"];
 /// Spark's other sinks.
-const FORMATS_TO_COME: &[&str] = &["kafka", "parquet", "orc", "json", "csv", "text", "delta", "foreachbatch", "foreach"];
+const FORMATS_TO_COME: &[&str] =
+    &["kafka", "parquet", "orc", "json", "csv", "text", "delta", "foreachbatch", "foreach"];
 
 /// Opens the sink of a query. `run_id` makes descriptions unique, as Java's object hashes do.
 ///

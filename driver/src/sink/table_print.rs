@@ -32,7 +32,12 @@ pub struct TableFormat {
 ///
 /// # Errors
 /// A column of a type that cannot be shown.
-pub fn format_table(schema: &Schema, batches: &[RecordBatch], format: TableFormat, zone: &Zone) -> Result<String, SparkError> {
+pub fn format_table(
+    schema: &Schema,
+    batches: &[RecordBatch],
+    format: TableFormat,
+    zone: &Zone,
+) -> Result<String, SparkError> {
     let header: Vec<Cell> = schema.fields().iter().map(|field| Cell::new(escape(field.name()).into_owned())).collect();
     let (rows, has_more) = cells(header.len(), batches, format, zone)?;
     let mut out = String::new();
@@ -105,7 +110,9 @@ fn not_shown(error: &DataFusionError) -> SparkError {
 
 fn write_horizontal(out: &mut String, header: &[Cell], rows: &[Vec<Cell>], left_aligned: bool) {
     let widths: Vec<usize> = (0..header.len())
-        .map(|column| rows.iter().map(|row| row[column].width).chain([header[column].width, WIDTH_MIN]).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter().map(|row| row[column].width).chain([header[column].width, WIDTH_MIN]).max().unwrap_or(0)
+        })
         .collect();
     let rule = rule(&widths);
     out.push_str(&rule);
@@ -197,8 +204,7 @@ fn cut(text: &str, units_max: usize) -> String {
     // As Java: the cut is by UTF-16 units, and half a character left at its end prints as `?`.
     let kept = if units_max < 4 { units_max } else { units_max - ELLIPSIS.len() };
     let units: Vec<u16> = text.encode_utf16().take(kept).collect();
-    let mut cut: String =
-        char::decode_utf16(units).map(|unit| unit.unwrap_or('?')).collect();
+    let mut cut: String = char::decode_utf16(units).map(|unit| unit.unwrap_or('?')).collect();
     if units_max >= 4 {
         cut.push_str(ELLIPSIS);
     }

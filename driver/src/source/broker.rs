@@ -23,15 +23,28 @@ const PARTITIONS_AGE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
     #[error("no Kafka broker answers at `{servers}`")]
-    Unreachable { servers: String, #[source] source: KafkaError },
+    Unreachable {
+        servers: String,
+        #[source]
+        source: KafkaError,
+    },
     #[error("the Kafka brokers at `{servers}` do not know the offsets of `{partition}` now")]
-    NoOffsets { partition: String, servers: String, #[source] source: KafkaError },
+    NoOffsets {
+        partition: String,
+        servers: String,
+        #[source]
+        source: KafkaError,
+    },
     #[error("topic `{topic}` does not exist on the Kafka brokers at `{servers}`")]
     NoTopic { topic: String, servers: String },
     #[error("the Kafka options are not valid: {0}")]
     Options(KafkaError),
     #[error("topic `{topic}` cannot be read")]
-    Topic { topic: String, #[source] source: KafkaError },
+    Topic {
+        topic: String,
+        #[source]
+        source: KafkaError,
+    },
 }
 
 impl BrokerError {
@@ -174,7 +187,9 @@ impl Broker {
         let Some(error) = topic.error() else { return Ok(()) };
         let code = RDKafkaErrorCode::from(error);
         match code {
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Err(self.no_topic(topic.name())),
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                Err(self.no_topic(topic.name()))
+            }
             RDKafkaErrorCode::LeaderNotAvailable => Err(self.unreachable(KafkaError::MetadataFetch(code))),
             _ => Err(BrokerError::Topic { topic: topic.name().to_string(), source: KafkaError::MetadataFetch(code) }),
         }
@@ -210,10 +225,8 @@ impl Broker {
         if list.count() == 0 {
             return Ok(Offsets::default());
         }
-        let answer = self
-            .consumer
-            .offsets_for_times(list, OFFSETS_TIMEOUT)
-            .map_err(|source| self.unreachable(source))?;
+        let answer =
+            self.consumer.offsets_for_times(list, OFFSETS_TIMEOUT).map_err(|source| self.unreachable(source))?;
         let mut offsets = Offsets::default();
         for element in answer.elements() {
             element.error().map_err(|source| BrokerError::NoOffsets {

@@ -23,7 +23,8 @@ use Rule::{Ignored, Named, Refused, Same, Special};
 
 const OFFSETS_ARE_THE_SOURCES: &str =
     "is not supported as the source keeps its own offsets; use the option `startingOffsets`";
-const BYTES_ONLY: &str = "is not supported as keys and values are read as byte arrays; use DataFrame operations to decode them";
+const BYTES_ONLY: &str =
+    "is not supported as keys and values are read as byte arrays; use DataFrame operations to decode them";
 
 /// Sorted by name.
 const TABLE: &[(&str, Rule)] = &[
@@ -139,9 +140,13 @@ pub enum KafkaOptionError {
     NoServers,
     #[error("`kafka.{name}` must be {expected}, not `{value}`{suggestion}")]
     Value { name: String, value: String, expected: &'static str, suggestion: String },
-    #[error("`kafka.{name}` names a {kind} store, which librdkafka cannot read: convert it to PEM (`ssl.truststore.type=PEM`)")]
+    #[error(
+        "`kafka.{name}` names a {kind} store, which librdkafka cannot read: convert it to PEM (`ssl.truststore.type=PEM`)"
+    )]
     Store { name: &'static str, kind: String },
-    #[error("`kafka.sasl.jaas.config` has no `username=\"...\"` and `password=\"...\"`: only PlainLoginModule and ScramLoginModule are supported")]
+    #[error(
+        "`kafka.sasl.jaas.config` has no `username=\"...\"` and `password=\"...\"`: only PlainLoginModule and ScramLoginModule are supported"
+    )]
     Jaas,
 }
 
@@ -287,7 +292,10 @@ mod tests {
             ("fetch.max.wait.ms", "100"),
             ("receive.buffer.bytes", "65536"),
             ("max.poll.records", "500"),
-            ("sasl.jaas.config", "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p\\\"q\";"),
+            (
+                "sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p\\\"q\";",
+            ),
             ("ssl.truststore.location", "/x.jks"),
             ("ssl.truststore.type", "PEM"),
             ("no.such.option", "1"),
@@ -326,14 +334,19 @@ mod tests {
             let value = match *to {
                 "security.protocol" => "plaintext",
                 "isolation.level" => "read_committed",
-                "check.crcs" | "allow.auto.create.topics" | "socket.keepalive.enable" | "api.version.request"
+                "check.crcs"
+                | "allow.auto.create.topics"
+                | "socket.keepalive.enable"
+                | "api.version.request"
                 | "enable.metrics.push" => "true",
                 "client.dns.lookup" => "use_all_dns_ips",
                 "broker.address.family" => "any",
                 "debug" => "topic",
                 "sasl.oauthbearer.method" => "default",
                 "receive.message.max.bytes" => "100000000",
-                number if number.ends_with(".ms") || number.ends_with("bytes") || number.ends_with("messages") => "100000",
+                number if number.ends_with(".ms") || number.ends_with("bytes") || number.ends_with("messages") => {
+                    "100000"
+                }
                 "sasl.kerberos.min.time.before.relogin" => "1",
                 _ => "PLAIN",
             };

@@ -3,10 +3,10 @@
 //! `options` reads the reader's options once, `kafka_options` turns Java's client names into librdkafka's, `start`
 //! says where a query begins, `limits` how much a batch takes. `poller` is the one thread that talks to the brokers.
 
+mod broker;
 pub mod kafka_options;
 pub mod limits;
 pub mod options;
-mod broker;
 mod poller;
 pub mod start;
 

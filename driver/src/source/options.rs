@@ -100,9 +100,9 @@ impl KafkaOptions {
         }
         let options: BTreeMap<String, String> =
             options.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
-        let client = options.iter().filter_map(|(name, value)| {
-            Some((name.strip_prefix("kafka.")?.to_string(), value.trim().to_string()))
-        });
+        let client = options
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("kafka.")?.to_string(), value.trim().to_string())));
         let client = to_librdkafka(&client.collect()).map_err(illegal)?;
         for name in ["endingoffsets", "endingoffsetsbytimestamp", "endingtimestamp"] {
             if options.contains_key(name) {
@@ -164,13 +164,17 @@ fn subscription(options: &BTreeMap<String, String>) -> Result<Subscription, Spar
             let topics: Vec<String> =
                 value.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_string).collect();
             if topics.is_empty() {
-                return Err(illegal(format!("No topics to subscribe to as specified value for option 'subscribe' is '{value}'")));
+                return Err(illegal(format!(
+                    "No topics to subscribe to as specified value for option 'subscribe' is '{value}'"
+                )));
             }
             Ok(Subscription::Subscribe(topics))
         }
         "subscribepattern" => {
             if value.is_empty() {
-                return Err(illegal("Pattern to subscribe is empty as specified value for option 'subscribePattern' is ''"));
+                return Err(illegal(
+                    "Pattern to subscribe is empty as specified value for option 'subscribePattern' is ''",
+                ));
             }
             whole_name(value).map_err(|error| illegal(format!("`subscribePattern`: {error}")))?;
             Ok(Subscription::Pattern(value.to_string()))
@@ -203,13 +207,16 @@ fn limits(options: &BTreeMap<String, String>, settings: &BTreeMap<String, String
     if let (Some(min), Some(max)) = (min_offsets, max_offsets)
         && min > max
     {
-        return Err(illegal(format!("The value of minOffsetPerTrigger({min}) is higher than the maxOffsetsPerTrigger({max}).")));
+        return Err(illegal(format!(
+            "The value of minOffsetPerTrigger({min}) is higher than the maxOffsetsPerTrigger({max})."
+        )));
     }
     let trigger_delay_max_us = match options.get("maxtriggerdelay") {
         Some(text) => micros(duration("maxTriggerDelay", text)?),
         None => TRIGGER_DELAY_MAX_US,
     };
-    let off = settings.get("spark.streaming.backpressure.enabled").is_some_and(|text| text.eq_ignore_ascii_case("false"));
+    let off =
+        settings.get("spark.streaming.backpressure.enabled").is_some_and(|text| text.eq_ignore_ascii_case("false"));
     let batch_duration_max_us = match settings.get("spark.pyrite.batch.durationMax") {
         _ if off => None,
         Some(text) => Some(micros(duration("spark.pyrite.batch.durationMax", text)?)),
@@ -322,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_subscription_knows_its_topics() {
-        let reads = |name: &str, value: &str, topic: &str| parse(&[(name, value)]).unwrap().subscription.has_topic(topic);
+        let reads =
+            |name: &str, value: &str, topic: &str| parse(&[(name, value)]).unwrap().subscription.has_topic(topic);
         assert!(reads("subscribe", "a, b", "b") && !reads("subscribe", "a, b", "c"));
         assert!(reads("subscribePattern", "a|b.*", "bc") && !reads("subscribePattern", "a|b.*", "ab"));
         assert!(reads("assign", r#"{"a":[1]}"#, "a") && !reads("assign", r#"{"a":[1]}"#, "b"));

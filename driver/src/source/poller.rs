@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn a_partition_begins_anew_when_it_is_not_known_or_ends_before_the_query() {
         let known = offsets(r#"{"t":{"0":10}}"#);
-        let anew = |partition: i32, latest: &str| begins_anew(&TopicPartition::new("t", partition), &known, &offsets(latest));
+        let anew =
+            |partition: i32, latest: &str| begins_anew(&TopicPartition::new("t", partition), &known, &offsets(latest));
         assert!(!anew(0, r#"{"t":{"0":10}}"#));
         assert!(anew(0, r#"{"t":{"0":9}}"#));
         assert!(anew(1, r#"{"t":{"0":10,"1":0}}"#));

@@ -17,9 +17,15 @@ pub enum Start {
     /// For each partition an offset, -1 for latest, -2 for earliest.
     Offsets(Offsets),
     /// The first record at or after this time in every partition, milliseconds.
-    Timestamp { at_ms: i64, missing: MissingTimestamp },
+    Timestamp {
+        at_ms: i64,
+        missing: MissingTimestamp,
+    },
     /// The same by partition.
-    Timestamps { at_ms: Offsets, missing: MissingTimestamp },
+    Timestamps {
+        at_ms: Offsets,
+        missing: MissingTimestamp,
+    },
 }
 
 /// `startingOffsetsByTimestampStrategy`: what to do when no record is that young.
@@ -42,7 +48,9 @@ pub fn parse_start(options: &BTreeMap<String, String>) -> Result<Start, StartErr
         Some(text) if text == "latest" => MissingTimestamp::Latest,
         Some(text) => {
             let hint = suggestion(&text, ["error", "latest"]);
-            return Err(StartError(format!("`startingOffsetsByTimestampStrategy` must be error or latest, not `{text}`{hint}")));
+            return Err(StartError(format!(
+                "`startingOffsetsByTimestampStrategy` must be error or latest, not `{text}`{hint}"
+            )));
         }
     };
     if let Some(text) = options.get("startingtimestamp") {
@@ -52,8 +60,8 @@ pub fn parse_start(options: &BTreeMap<String, String>) -> Result<Start, StartErr
         return Ok(Start::Timestamp { at_ms, missing });
     }
     if let Some(text) = options.get("startingoffsetsbytimestamp") {
-        let at_ms = Offsets::parse(text)
-            .map_err(|error| StartError(format!("`startingOffsetsByTimestamp`: {error}")))?;
+        let at_ms =
+            Offsets::parse(text).map_err(|error| StartError(format!("`startingOffsetsByTimestamp`: {error}")))?;
         return Ok(Start::Timestamps { at_ms, missing });
     }
     let Some(text) = options.get("startingoffsets") else { return Ok(Start::Latest) };
@@ -63,7 +71,9 @@ pub fn parse_start(options: &BTreeMap<String, String>) -> Result<Start, StartErr
         _ if text.trim_start().starts_with('{') => {
             let offsets = Offsets::parse(text).map_err(|error| StartError(format!("`startingOffsets`: {error}")))?;
             if let Some((partition, offset)) = offsets.iter().find(|(_, offset)| *offset < EARLIEST) {
-                return Err(StartError(format!("`startingOffsets` has offset {offset} for {partition}: only -1 (latest) and -2 (earliest) are below 0")));
+                return Err(StartError(format!(
+                    "`startingOffsets` has offset {offset} for {partition}: only -1 (latest) and -2 (earliest) are below 0"
+                )));
             }
             Ok(Start::Offsets(offsets))
         }

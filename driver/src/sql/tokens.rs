@@ -185,9 +185,11 @@ impl Rewriter {
         let called = self.token(1) == Some(&Token::LParen);
         let after_dot = matches!(self.out.last(), Some(TokenWithSpan { token: Token::Period, .. }));
         // `struct(a AS x)` is syntax of its own, but its parser knows no stars.
-        let star_struct = word == "struct" && called && self.has_argument(|previous, token| {
-            token == &Token::Mul && matches!(previous, Some(Token::LParen | Token::Comma | Token::Period))
-        });
+        let star_struct = word == "struct"
+            && called
+            && self.has_argument(|previous, token| {
+                token == &Token::Mul && matches!(previous, Some(Token::LParen | Token::Comma | Token::Period))
+            });
         // `trim(BOTH 'x' FROM v)` is syntax too, but `trim('x', v)` is a call.
         let trim_call = word == "trim" && called && self.has_argument(|_, token| token == &Token::Comma);
         // An interval literal would have been taken by now.

@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type, i256};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
+use super::filter::passes;
 use super::udf::Finish;
 use crate::cast::{fits, out_of_range, write_decimal};
 use crate::error::{ExceptionKind, SparkError};
@@ -76,10 +77,6 @@ fn check_decimals(decimals: &Decimal128Array) -> Result<()> {
     }
 }
 
-fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
-    filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
-}
-
 impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
     fn update_batch(
         &mut self,
@@ -118,12 +115,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
         Ok(state)
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        groups: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.grow(groups);
         let sums = values[0].as_primitive::<T>();
         let counts = values.get(1).map(|counts| counts.as_primitive::<Int64Type>());
@@ -167,7 +159,8 @@ fn finish_average<T: ArrowPrimitiveType>(
     let DataType::Decimal128(precision, scale) = result_type else {
         let sums = datafusion::arrow::compute::cast(sums, &DataType::Float64)?;
         let sums = sums.as_primitive::<datafusion::arrow::datatypes::Float64Type>();
-        let averages = counts.iter().enumerate().map(|(row, count)| sums.is_valid(row).then(|| sums.value(row) / *count as f64));
+        let averages =
+            counts.iter().enumerate().map(|(row, count)| sums.is_valid(row).then(|| sums.value(row) / *count as f64));
         return Ok(Arc::new(Float64Array::from_iter(averages)));
     };
     let sums: ArrayRef = Arc::new(sums.clone());

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Boo
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::nested_extreme::without_filtered;
+use super::filter::{passes, without_filtered};
 
 /// The best value of each group so far; none of a group without values.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for FloatGroups<T> {
         self.best.resize(groups, None);
         let values = values[0].as_primitive::<T>();
         for (row, group) in group_indices.iter().enumerate() {
-            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if !passes || values.is_null(row) {
+            if !passes(filter, row) || values.is_null(row) {
                 continue;
             }
             let candidate = values.value(row);
@@ -61,12 +60,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for FloatGroups<T> {
         Ok(vec![self.evaluate(emit_to)?])
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        groups: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.update_batch(values, group_indices, None, groups)
     }
 

@@ -5,6 +5,7 @@
 //! are `min` and `max` of nested values and floats, whose nulls and NaN Spark orders otherwise.
 
 mod checked_sum;
+mod filter;
 mod float_extreme;
 mod nested_extreme;
 mod set;

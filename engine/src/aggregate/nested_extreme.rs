@@ -3,25 +3,18 @@
 //! Values are kept as rows of bytes that compare as the values do.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
-use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
+use super::filter::{passes, without_filtered};
+
 /// Whether values of the type have values inside.
 pub(super) fn is_nested(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Struct(_) | DataType::List(_))
-}
-
-/// The values, null where the filter does not let them pass.
-pub(super) fn without_filtered(values: &ArrayRef, filter: Option<&BooleanArray>) -> Result<ArrayRef> {
-    let Some(filter) = filter else { return Ok(Arc::clone(values)) };
-    let dropped: BooleanArray = filter.iter().map(|passes| Some(passes != Some(true))).collect();
-    Ok(compute::nullif(values, &dropped)?)
 }
 
 /// The best value of each group so far; none of a group without values.
@@ -53,8 +46,7 @@ impl GroupsAccumulator for ExtremeGroups {
         self.best.resize(groups, None);
         let rows = self.converter.convert_columns(&values[..1])?;
         for (row, group) in group_indices.iter().enumerate() {
-            let passes = filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-            if !passes || values[0].is_null(row) {
+            if !passes(filter, row) || values[0].is_null(row) {
                 continue;
             }
             let candidate = rows.row(row);
@@ -77,12 +69,7 @@ impl GroupsAccumulator for ExtremeGroups {
         Ok(vec![self.evaluate(emit_to)?])
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        groups: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.update_batch(values, group_indices, None, groups)
     }
 
@@ -105,6 +92,7 @@ mod tests {
     use datafusion::arrow::datatypes::{Field, Fields};
     use datafusion::common::ScalarValue;
     use datafusion::logical_expr::Accumulator;
+    use std::sync::Arc;
 
     fn structs() -> StructArray {
         let fields = Fields::from(vec![Field::new("v", DataType::Utf8, true), Field::new("k", DataType::Int32, false)]);

@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type,
-    Int64Type,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int64Type,
 };
 use datafusion::common::{Result, exec_err};
 use datafusion::functions_aggregate::{count::count_udaf, min_max::max_udaf, min_max::min_udaf};
@@ -60,9 +59,15 @@ impl SparkSum {
         }
     }
 
-    fn groups<T: ArrowPrimitiveType>(&self, args: &AccumulatorArgs) -> Result<SumGroups<T>> {
+    /// One sum and count for each group, in the type the argument is summed in.
+    fn groups(&self, args: &AccumulatorArgs) -> Result<SharedGroups> {
         let sum_type = Self::sum_type(args.expr_fields[0].data_type())?;
-        Ok(SumGroups::new(self.finish, sum_type, args.return_field.data_type().clone()))
+        let result_type = args.return_field.data_type().clone();
+        Ok(match sum_type {
+            DataType::Int64 => Box::new(SumGroups::<Int64Type>::new(self.finish, sum_type, result_type)),
+            DataType::Float64 => Box::new(SumGroups::<Float64Type>::new(self.finish, sum_type, result_type)),
+            _ => Box::new(SumGroups::<Decimal128Type>::new(self.finish, sum_type, result_type)),
+        })
     }
 }
 
@@ -89,12 +94,7 @@ impl AggregateUDFImpl for SparkSum {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let argument = args.expr_fields[0].data_type().clone();
-        let groups: SharedGroups = match argument {
-            DataType::Int64 => Box::new(self.groups::<Int64Type>(&args)?),
-            DataType::Float64 => Box::new(self.groups::<Float64Type>(&args)?),
-            _ => Box::new(self.groups::<Decimal128Type>(&args)?),
-        };
-        Ok(Box::new(SingleGroup::new(groups, argument)))
+        Ok(Box::new(SingleGroup::new(self.groups(&args)?, argument)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -111,11 +111,7 @@ impl AggregateUDFImpl for SparkSum {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(match args.expr_fields[0].data_type() {
-            DataType::Int64 => Box::new(self.groups::<Int64Type>(&args)?),
-            DataType::Float64 => Box::new(self.groups::<Float64Type>(&args)?),
-            _ => Box::new(self.groups::<Decimal128Type>(&args)?),
-        })
+        Ok(self.groups(&args)?)
     }
 }
 

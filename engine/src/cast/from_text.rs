@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBuilder, PrimitiveArray,
-    PrimitiveBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+    StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -46,9 +46,7 @@ pub(super) fn cast_text(array: &StringArray, to: &DataType, mode: CastMode, zone
     let integer = |text: &str| parse_integer(text, legacy);
     Ok(match to {
         DataType::Boolean => Arc::new(booleans(array, mode)?),
-        DataType::Int8 => {
-            Arc::new(parse_each::<Int8Type>(array, to, mode, |text| i8::try_from(integer(text)?).ok())?)
-        }
+        DataType::Int8 => Arc::new(parse_each::<Int8Type>(array, to, mode, |text| i8::try_from(integer(text)?).ok())?),
         DataType::Int16 => {
             Arc::new(parse_each::<Int16Type>(array, to, mode, |text| i16::try_from(integer(text)?).ok())?)
         }

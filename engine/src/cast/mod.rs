@@ -17,7 +17,9 @@ mod time_text;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StructArray, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StructArray, new_null_array,
+};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::Result;
@@ -183,11 +185,5 @@ fn cast_map(array: &MapArray, to: &DataType, mode: CastMode, zone: &Zone) -> Res
     let inside: ArrayRef = Arc::new(array.entries().clone());
     let inside = cast_array(&inside, entries.data_type(), mode, zone)?;
     let inside = inside.as_struct().clone();
-    Ok(Arc::new(MapArray::try_new(
-        entries.clone(),
-        array.offsets().clone(),
-        inside,
-        array.nulls().cloned(),
-        *ordered,
-    )?))
+    Ok(Arc::new(MapArray::try_new(entries.clone(), array.offsets().clone(), inside, array.nulls().cloned(), *ordered)?))
 }

@@ -259,4 +259,3 @@ fn to_boolean(array: &ArrayRef) -> Result<ArrayRef> {
         _ => float(array)?,
     })
 }
-

@@ -65,9 +65,7 @@ fn decimal_holds(from: &DataType, to: &DataType) -> bool {
         DataType::Int16 => whole >= 5,
         DataType::Int32 => whole >= 10,
         DataType::Int64 => whole >= 20,
-        DataType::Decimal128(own, own_scale) => {
-            whole >= i16::from(*own) - i16::from(*own_scale) && scale >= own_scale
-        }
+        DataType::Decimal128(own, own_scale) => whole >= i16::from(*own) - i16::from(*own_scale) && scale >= own_scale,
         _ => false,
     }
 }

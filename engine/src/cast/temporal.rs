@@ -59,8 +59,7 @@ pub(super) fn cast_from(array: &ArrayRef, to: &DataType, mode: CastMode, zone: &
 }
 
 fn seconds_to_integer(array: &ArrayRef, to: &DataType, mode: CastMode) -> Result<ArrayRef> {
-    let seconds: Int64Array =
-        micros(array).unary::<_, Int64Type>(|micros| micros.div_euclid(MICROS_PER_SECOND));
+    let seconds: Int64Array = micros(array).unary::<_, Int64Type>(|micros| micros.div_euclid(MICROS_PER_SECOND));
     let seconds: ArrayRef = Arc::new(seconds);
     if to == &DataType::Int64 {
         return Ok(seconds);

@@ -100,7 +100,8 @@ fn the_zone_of_the_session_counts() {
     let zoned = |array: ArrayRef, to: &str| cast_in(array, to, CastMode::Ansi, "+02:00").unwrap();
     assert_eq!(zoned(Arc::new(text(&["1970-01-01 02:00:00"])), "timestamp"), ["1970-01-01 02:00:00"]);
     let days: ArrayRef = Arc::new(Date32Array::from(vec![0]));
-    let midnight = cast_array(&days, &parse_type("timestamp").unwrap(), CastMode::Ansi, &Zone::parse("+02:00").unwrap());
+    let midnight =
+        cast_array(&days, &parse_type("timestamp").unwrap(), CastMode::Ansi, &Zone::parse("+02:00").unwrap());
     let seconds = cast_array(&midnight.unwrap(), &parse_type("bigint").unwrap(), CastMode::Ansi, &Zone::utc());
     assert_eq!(display_strings(&seconds.unwrap(), &Zone::utc()).unwrap().value(0), "-7200");
     let late = TimestampMicrosecondArray::from(vec![23 * 3_600_000_000]).with_timezone("UTC");

@@ -101,9 +101,7 @@ impl<'a> Writer<'a> {
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
                 Kind::Timestamp(array.as_primitive::<TimestampMicrosecondType>(), zone.is_some())
             }
-            DataType::Duration(TimeUnit::Microsecond) => {
-                Kind::DayTime(array.as_primitive::<DurationMicrosecondType>())
-            }
+            DataType::Duration(TimeUnit::Microsecond) => Kind::DayTime(array.as_primitive::<DurationMicrosecondType>()),
             DataType::Interval(IntervalUnit::YearMonth) => {
                 Kind::YearMonth(array.as_primitive::<IntervalYearMonthType>())
             }

@@ -167,7 +167,10 @@ fn duration(call: &Call<'_>, index: usize) -> Result<i64, SparkError> {
                 ExceptionKind::Analysis,
                 "_LEGACY_ERROR_TEMP_1151",
                 "",
-                format!("The duration and time inputs to window must be an integer, long or string literal, not \"{}\".", argument.name),
+                format!(
+                    "The duration and time inputs to window must be an integer, long or string literal, not \"{}\".",
+                    argument.name
+                ),
             )
         }),
     }

@@ -107,7 +107,11 @@ impl Kernel for Arithmetic {
         let operator = Operator::ALL.into_iter().find(|operator| operator.symbol() == symbol);
         let to = parameters.get("to").map(Value::to_string).ok_or_else(|| bad_parameters("to"))?;
         let ansi = parameters.get("ansi").and_then(Value::as_bool).ok_or_else(|| bad_parameters("ansi"))?;
-        Ok(Arithmetic { operator: operator.ok_or_else(|| bad_parameters("operator"))?, to: parse_json_type(&to)?, ansi })
+        Ok(Arithmetic {
+            operator: operator.ok_or_else(|| bad_parameters("operator"))?,
+            to: parse_json_type(&to)?,
+            ansi,
+        })
     }
 }
 
@@ -240,8 +244,7 @@ impl Arithmetic {
                 "Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead.",
             ),
         };
-        let message =
-            format!("{text} If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.");
+        let message = format!("{text} If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.");
         SparkError::new(ExceptionKind::Runtime, class, "22012", message).with("config", "\"spark.sql.ansi.enabled\"")
     }
 
@@ -305,9 +308,7 @@ pub fn overflow(what: &str, tolerant: &str) -> SparkError {
         ExceptionKind::Runtime,
         "ARITHMETIC_OVERFLOW",
         "22003",
-        format!(
-            "{what}.{alternative} If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error."
-        ),
+        format!("{what}.{alternative} If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error."),
     )
     .with("message", what)
     .with("alternative", alternative)
@@ -328,13 +329,12 @@ fn decimal(operator: Operator, (a, s1): (i128, i8), (b, s2): (i128, i8), scale: 
             let value = if operator == Operator::Add { a.checked_add(b)? } else { a.checked_sub(b)? };
             round(value, common, scale)
         }
-        Operator::Multiply => {
-            round(i256::from_i128(a).checked_mul(i256::from_i128(b))?, s1 + s2, scale)
-        }
+        Operator::Multiply => round(i256::from_i128(a).checked_mul(i256::from_i128(b))?, s1 + s2, scale),
         Operator::Divide | Operator::IntegralDivide => {
             // Two more digits than asked for would round twice: divide once, and look at the rest.
             let shift = scale - s1 + s2;
-            let (a, b) = if shift >= 0 { (up(a, shift)?, i256::from_i128(b)) } else { (i256::from_i128(a), up(b, -shift)?) };
+            let (a, b) =
+                if shift >= 0 { (up(a, shift)?, i256::from_i128(b)) } else { (i256::from_i128(a), up(b, -shift)?) };
             half_up(a, b)?.to_i128()
         }
         Operator::Remainder => {
@@ -407,7 +407,10 @@ mod tests {
 
     fn ints(operator: Operator, a: i32, b: i32) -> Result<ArrayRef> {
         let kernel = Arithmetic { operator, to: DataType::Int32, ansi: true };
-        kernel.compute(&(Arc::new(Int32Array::from(vec![a])) as ArrayRef), &(Arc::new(Int32Array::from(vec![b])) as ArrayRef))
+        kernel.compute(
+            &(Arc::new(Int32Array::from(vec![a])) as ArrayRef),
+            &(Arc::new(Int32Array::from(vec![b])) as ArrayRef),
+        )
     }
 
     fn class(result: Result<ArrayRef>) -> String {

@@ -5,14 +5,8 @@ use datafusion::arrow::datatypes::{DataType, FieldRef};
 use crate::types::{DECIMAL_PRECISION_MAX, array_of, is_integral, is_numeric, map_fields, map_of, timestamp};
 
 /// From the narrowest; a decimal stands apart.
-const PRECEDENCE: [DataType; 6] = [
-    DataType::Int8,
-    DataType::Int16,
-    DataType::Int32,
-    DataType::Int64,
-    DataType::Float32,
-    DataType::Float64,
-];
+const PRECEDENCE: [DataType; 6] =
+    [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64, DataType::Float32, DataType::Float64];
 
 /// The type in which two values meet in a comparison, a branch or a list. As Spark's `findWiderTypeForTwo` in ANSI mode.
 pub fn common_type(one: &DataType, other: &DataType) -> Option<DataType> {
@@ -150,7 +144,8 @@ mod tests {
     use crate::types::parse_type;
 
     fn common(one: &str, other: &str) -> Option<String> {
-        common_type(&parse_type(one).unwrap(), &parse_type(other).unwrap()).map(|found| crate::types::simple_string(&found))
+        common_type(&parse_type(one).unwrap(), &parse_type(other).unwrap())
+            .map(|found| crate::types::simple_string(&found))
     }
 
     #[test]

@@ -61,7 +61,10 @@ fn named_struct(call: &Call<'_>) -> Result<Built, SparkError> {
         let Some(name) = pair[0].literal_text() else {
             return Err(call.mismatch(
                 "CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING",
-                format!("Only foldable `STRING` expressions are allowed to appear at odd position, but they are [\"{}\"].", pair[0].name),
+                format!(
+                    "Only foldable `STRING` expressions are allowed to appear at odd position, but they are [\"{}\"].",
+                    pair[0].name
+                ),
             ));
         };
         fields.push((name.to_owned(), pair[1].clone()));
@@ -70,10 +73,8 @@ fn named_struct(call: &Call<'_>) -> Result<Built, SparkError> {
 }
 
 fn struct_of(fields: Vec<(String, Typed)>, name: String) -> Result<Built, SparkError> {
-    let types: Fields = fields
-        .iter()
-        .map(|(name, value)| Field::new(name.clone(), value.data_type.clone(), value.nullable))
-        .collect();
+    let types: Fields =
+        fields.iter().map(|(name, value)| Field::new(name.clone(), value.data_type.clone(), value.nullable)).collect();
     let to = DataType::Struct(types);
     let values = fields.into_iter().map(|(_, value)| value).collect();
     scalar(Make { container: Container::Struct, to: to.clone() }, values, to, false, name)
@@ -124,7 +125,12 @@ pub fn get_field(parent: Typed, name: &str, settings: &ExprSettings) -> Result<T
             let field = fields[index].clone();
             let text = format!("{}.{}", parent.name, quote_identifier(field.name()));
             let nullable = parent.nullable || field.is_nullable();
-            Ok(Typed::new(kernel_call(GetField { index }, vec![parent.expr]), field.data_type().clone(), nullable, text))
+            Ok(Typed::new(
+                kernel_call(GetField { index }, vec![parent.expr]),
+                field.data_type().clone(),
+                nullable,
+                text,
+            ))
         }
         DataType::Map(..) => extract_value(parent, Typed::literal(ScalarValue::from(name)), settings),
         DataType::List(element) if matches!(element.data_type(), DataType::Struct(_)) => {
@@ -168,13 +174,9 @@ fn field_index(name: &str, fields: &Fields) -> Result<usize, SparkError> {
 
 fn field_not_found(name: &str, fields: &Fields) -> SparkError {
     let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-    SparkError::analysis(
-        "FIELD_NOT_FOUND",
-        "42704",
-        format!("No such struct field `{name}` in {}.", known.join(", ")),
-    )
-    .with("fieldName", format!("`{name}`"))
-    .with("fields", known.join(", "))
+    SparkError::analysis("FIELD_NOT_FOUND", "42704", format!("No such struct field `{name}` in {}.", known.join(", ")))
+        .with("fieldName", format!("`{name}`"))
+        .with("fields", known.join(", "))
 }
 
 /// `parent[key]`: a struct's field by a string literal, an array's element from 0, a map's value.
@@ -182,7 +184,7 @@ pub fn extract_value(parent: Typed, key: Typed, settings: &ExprSettings) -> Resu
     let name = format!("{}[{}]", parent.name, key.name);
     match &parent.data_type {
         DataType::Struct(_) => match key.literal_text() {
-            Some(field) => get_field(parent, &field.to_owned(), settings),
+            Some(field) => get_field(parent, field, settings),
             None => Err(SparkError::analysis(
                 "INVALID_EXTRACT_FIELD_TYPE",
                 "42000",
@@ -239,7 +241,8 @@ fn element(call: &Call<'_>, indexing: Indexing) -> Result<Built, SparkError> {
     call.arity(2..=2)?;
     let (parent, key) = (call.args[0].clone(), call.args[1].clone());
     // Without ANSI an index beyond the end is no error.
-    let indexing = if indexing == Indexing::OneBased && !call.settings.ansi { Indexing::OneBasedLenient } else { indexing };
+    let indexing =
+        if indexing == Indexing::OneBased && !call.settings.ansi { Indexing::OneBasedLenient } else { indexing };
     let typed = match &parent.data_type {
         DataType::List(_) => array_item(parent, key, indexing, call.pretty(), call.settings)?,
         DataType::Map(..) if indexing != Indexing::Lenient => map_value(parent, key, call.pretty(), call.settings)?,

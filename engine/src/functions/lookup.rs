@@ -25,10 +25,8 @@ const fn row(name: &'static str, build: Build) -> Function {
 }
 
 /// JSON has its own module.
-static JSON: &[Function] = &[
-    row("from_json", crate::json::functions::build_from_json),
-    row("to_json", crate::json::functions::build_to_json),
-];
+static JSON: &[Function] =
+    &[row("from_json", crate::json::functions::build_from_json), row("to_json", crate::json::functions::build_to_json)];
 
 /// Functions of Spark's that programs use and Pyrite does not have yet: refused by name.
 static REFUSED: &[Function] = &[

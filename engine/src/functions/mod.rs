@@ -40,8 +40,6 @@ pub use containers::{extract_value, get_field};
 pub use datetime_pattern::{DateTimePattern, ParseFailure};
 pub use interval::{CalendarInterval, parse_interval};
 pub use lookup::{lookup, suggest};
-pub use registry::{
-    AggregateCall, AggregateKind, Build, Built, Call, ExprSettings, Function, TimeWindow, Typed,
-};
+pub use registry::{AggregateCall, AggregateKind, Build, Built, Call, ExprSettings, Function, TimeWindow, Typed};
 pub use time::{CurrentTimestamp, truncated};
 pub use typed::{explicit_cast, implicit_cast};

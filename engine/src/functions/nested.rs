@@ -123,12 +123,9 @@ impl Kernel for Make {
 
     fn invoke(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         elementwise(arguments, |arrays, rows| match (&self.to, self.container) {
-            (DataType::Struct(fields), _) => Ok(Arc::new(StructArray::try_new_with_length(
-                fields.clone(),
-                arrays.to_vec(),
-                None,
-                rows,
-            )?)),
+            (DataType::Struct(fields), _) => {
+                Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), arrays.to_vec(), None, rows)?))
+            }
             (DataType::List(element), _) => {
                 let values = interleaved(arrays, rows, element.data_type())?;
                 let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(arrays.len(), rows));
@@ -172,7 +169,9 @@ fn make_map(arrays: &[ArrayRef], rows: usize, entries: &FieldRef) -> Result<Arra
     let keys = interleaved(&side(0), rows, key.data_type())?;
     let values = interleaved(&side(1), rows, value.data_type())?;
     if keys.null_count() > 0 {
-        return Err(SparkError::new(ExceptionKind::Runtime, "NULL_MAP_KEY", "2200E", "Cannot use null as map key.").into());
+        return Err(
+            SparkError::new(ExceptionKind::Runtime, "NULL_MAP_KEY", "2200E", "Cannot use null as map key.").into()
+        );
     }
     let width = arrays.len() / 2;
     let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?;

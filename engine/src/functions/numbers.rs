@@ -152,7 +152,8 @@ fn arithmetic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> 
         _ => call.coerced(index, &operand),
     };
     let arguments = vec![argument(0)?, argument(1)?];
-    let nullable = call.any_nullable() || matches!(operator, Operator::Divide | Operator::Remainder | Operator::IntegralDivide);
+    let nullable =
+        call.any_nullable() || matches!(operator, Operator::Divide | Operator::Remainder | Operator::IntegralDivide);
     let kernel = Arithmetic { operator, to: result.clone(), ansi: call.settings.ansi };
     scalar(kernel, arguments, result, nullable, name)
 }
@@ -195,8 +196,7 @@ fn number(call: &Call<'_>, index: usize) -> Result<Typed, SparkError> {
 /// `- a` in SQL and `negative(a)` otherwise, by the name that the front end uses.
 fn negative(call: &Call<'_>) -> Result<Built, SparkError> {
     call.arity(1..=1)?;
-    let name =
-        if call.name == "-" { format!("(- {})", call.args[0].name) } else { call.pretty_as("negative", &[]) };
+    let name = if call.name == "-" { format!("(- {})", call.args[0].name) } else { call.pretty_as("negative", &[]) };
     let argument = match call.args[0].data_type {
         DataType::Duration(_) => call.args[0].clone(),
         _ => number(call, 0)?,
@@ -253,10 +253,11 @@ fn round(call: &Call<'_>) -> Result<Built, SparkError> {
     call.arity(1..=2)?;
     let digits = match call.args.get(1) {
         None => 0,
-        Some(argument) => argument
-            .literal_integer()
-            .and_then(|digits| i32::try_from(digits).ok())
-            .ok_or_else(|| call.mismatch("NON_FOLDABLE_INPUT", "the input `scale` should be a foldable \"INT\" expression."))?,
+        Some(argument) => {
+            argument.literal_integer().and_then(|digits| i32::try_from(digits).ok()).ok_or_else(|| {
+                call.mismatch("NON_FOLDABLE_INPUT", "the input `scale` should be a foldable \"INT\" expression.")
+            })?
+        }
     };
     let defaults: &[&str] = if call.args.len() == 1 { &["0"] } else { &[] };
     let name = call.pretty_as("round", defaults);
@@ -264,8 +265,11 @@ fn round(call: &Call<'_>) -> Result<Built, SparkError> {
     let to = match &argument.data_type {
         DataType::Decimal128(precision, scale) => {
             let whole = i32::from(*precision) - i32::from(*scale) + 1;
-            let (precision, scale) =
-                if digits < 0 { (whole.max(1 - digits), 0) } else { (whole + digits.min(i32::from(*scale)), digits.min(i32::from(*scale))) };
+            let (precision, scale) = if digits < 0 {
+                (whole.max(1 - digits), 0)
+            } else {
+                (whole + digits.min(i32::from(*scale)), digits.min(i32::from(*scale)))
+            };
             let narrow = u8::try_from(precision.clamp(1, 38)).ok().zip(i8::try_from(scale).ok());
             let (precision, scale) = narrow.expect("both are between 0 and 38");
             DataType::Decimal128(precision, scale)

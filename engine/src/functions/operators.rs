@@ -162,11 +162,8 @@ fn not_equal(call: &Call<'_>) -> Result<Built, SparkError> {
 
 fn equal_null_safe(call: &Call<'_>) -> Result<Built, SparkError> {
     let (left, right) = comparable(call, "<=>")?;
-    let name = if call.lower_name() == "equal_null" {
-        call.pretty()
-    } else {
-        format!("({} <=> {})", left.name, right.name)
-    };
+    let name =
+        if call.lower_name() == "equal_null" { call.pretty() } else { format!("({} <=> {})", left.name, right.name) };
     let expr = binary(left, Operator::IsNotDistinctFrom, right);
     Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, false, name)))
 }
@@ -220,11 +217,7 @@ fn truth_values(call: &Call<'_>, name: &str) -> Result<(Typed, Typed), SparkErro
     if truth(left) && truth(right) {
         return Ok((call.boolean(0)?, call.boolean(1)?));
     }
-    Err(if left == right {
-        wrong_operand(name, "\"BOOLEAN\"", left)
-    } else {
-        different_operands(name, left, right)
-    })
+    Err(if left == right { wrong_operand(name, "\"BOOLEAN\"", left) } else { different_operands(name, left, right) })
 }
 
 fn not(call: &Call<'_>) -> Result<Built, SparkError> {
@@ -290,11 +283,7 @@ fn alike(call: &Call<'_>, indices: &[usize], name: &str) -> Result<(Vec<Typed>, 
         return Err(super::arguments::mismatch(
             name,
             "DATA_DIFF_TYPES",
-            format!(
-                "Input to `{}` should all be the same type, but it's ({}).",
-                call.lower_name(),
-                types.join(" or ")
-            ),
+            format!("Input to `{}` should all be the same type, but it's ({}).", call.lower_name(), types.join(" or ")),
         )
         .with("functionName", format!("`{}`", call.lower_name()))
         .with("dataType", format!("({})", types.join(" or "))));
@@ -376,7 +365,7 @@ fn case(call: &Call<'_>, name: String) -> Result<Built, SparkError> {
         indices.push(count - 1);
     }
     let (values, common) = alike(call, &indices, &name)?;
-    let nullable = count % 2 == 0 || values.iter().any(|value| value.nullable);
+    let nullable = count.is_multiple_of(2) || values.iter().any(|value| value.nullable);
     let mut values = values.into_iter();
     let mut branches = Vec::with_capacity(count / 2);
     for pair in 0..count / 2 {

@@ -43,7 +43,11 @@ pub(super) fn split(texts: &StringArray, patterns: &StringArray, limits: &Int32A
     Ok(Arc::new(list))
 }
 
-pub(super) fn regex_replace(texts: &StringArray, patterns: &StringArray, replacements: &StringArray) -> Result<ArrayRef> {
+pub(super) fn regex_replace(
+    texts: &StringArray,
+    patterns: &StringArray,
+    replacements: &StringArray,
+) -> Result<ArrayRef> {
     let mut builder = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
     let mut cache = PatternCache::default();
     for row in 0..texts.len() {

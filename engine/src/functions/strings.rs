@@ -71,7 +71,8 @@ fn default_int(value: i32) -> Typed {
 /// A function of DataFusion's that means the same, over strings.
 fn of_datafusion(call: &Call<'_>, name: &str, count: usize, result: DataType) -> Result<Built, SparkError> {
     call.arity(count..=count)?;
-    let function = datafusion_function(name).ok_or_else(|| SparkError::unsupported(format!("the function `{name}`")))?;
+    let function =
+        datafusion_function(name).ok_or_else(|| SparkError::unsupported(format!("the function `{name}`")))?;
     let mut arguments: Vec<Expr> = Vec::with_capacity(count);
     for index in 0..count {
         arguments.push(call.text(index)?.expr);
@@ -120,7 +121,10 @@ fn concat(call: &Call<'_>) -> Result<Built, SparkError> {
         return Ok(Built::Scalar(default_text("").named(name)));
     }
     if let Some(DataType::List(_) | DataType::Binary) = call.args.iter().map(|argument| &argument.data_type).next() {
-        return Err(SparkError::unsupported(format!("`concat` of {}", crate::types::sql_name(&call.args[0].data_type))));
+        return Err(SparkError::unsupported(format!(
+            "`concat` of {}",
+            crate::types::sql_name(&call.args[0].data_type)
+        )));
     }
     let mut arguments = Vec::with_capacity(call.args.len());
     for index in 0..call.args.len() {
@@ -160,7 +164,12 @@ fn side(call: &Call<'_>, left: bool) -> Result<Built, SparkError> {
         return Err(SparkError::unsupported("`right` with a count that is not a literal"));
     };
     if count <= 0 {
-        return built(call, TextOperator::Substring, vec![call.text(0)?, default_int(1), default_int(0)], call.pretty());
+        return built(
+            call,
+            TextOperator::Substring,
+            vec![call.text(0)?, default_int(1), default_int(0)],
+            call.pretty(),
+        );
     }
     built(call, TextOperator::Substring, vec![call.text(0)?, default_int(-count), default_int(count)], call.pretty())
 }

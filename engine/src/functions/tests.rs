@@ -47,7 +47,12 @@ fn batch() -> RecordBatch {
         ("d", Arc::new(Float64Array::from(vec![Some(2.5), None]))),
         ("dec", Arc::new(Decimal128Array::from(vec![Some(1250), None]).with_precision_and_scale(10, 2).unwrap())),
         ("flag", Arc::new(BooleanArray::from(vec![Some(true), None]))),
-        ("t", Arc::new(TimestampMicrosecondArray::from(vec![Some(at("2024-03-05 17:08:09.5")), None]).with_timezone("UTC"))),
+        (
+            "t",
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![Some(at("2024-03-05 17:08:09.5")), None]).with_timezone("UTC"),
+            ),
+        ),
         ("day", Arc::new(Date32Array::from(vec![Some(19_787), None]))),
         ("s", Arc::new(structs)),
         ("l", Arc::new(list)),
@@ -206,17 +211,41 @@ fn strings() {
     check("upper", vec![column("severity")], "upper(severity)", "string", ["HIGH", "LOW"]);
     check("length", vec![column("content")], "length(content)", "int", ["18", "4"]);
     check("concat", vec![column("severity"), column("a")], "concat(severity, a)", "string", ["High5", "NULL"]);
-    check("concat_ws", vec![text("-"), column("v"), column("severity")], "concat_ws(-, v, severity)", "string", ["12-High", "Low"]);
-    check("split", vec![column("content"), text(",")], "split(content, ,, -1)", "array<string>", ["[App CRASHED,  badly]", "[fine]"]);
+    check(
+        "concat_ws",
+        vec![text("-"), column("v"), column("severity")],
+        "concat_ws(-, v, severity)",
+        "string",
+        ["12-High", "Low"],
+    );
+    check(
+        "split",
+        vec![column("content"), text(",")],
+        "split(content, ,, -1)",
+        "array<string>",
+        ["[App CRASHED,  badly]", "[fine]"],
+    );
     check("substring", vec![column("content"), int(1), int(3)], "substring(content, 1, 3)", "string", ["App", "fin"]);
     check("trim", vec![text("  x ")], "trim(  x )", "string", ["x", "x"]);
     check("like", vec![column("content"), text("App%")], "content LIKE App%", "boolean", ["true", "false"]);
     check("like", vec![column("content"), column("severity")], "content LIKE severity", "boolean", ["false"; 2]);
-    check("ilike", vec![column("content"), text("%crashed_ b%")], "ilike(content, %crashed_ b%)", "boolean", ["true", "false"]);
+    check(
+        "ilike",
+        vec![column("content"), text("%crashed_ b%")],
+        "ilike(content, %crashed_ b%)",
+        "boolean",
+        ["true", "false"],
+    );
     assert_eq!(refused("like", vec![column("content"), text("a\\b")]), "INVALID_FORMAT.ESC_IN_THE_MIDDLE");
     check("rlike", vec![column("content"), text("^f")], "RLIKE(content, ^f)", "boolean", ["false", "true"]);
     check("startswith", vec![column("content"), text("App")], "startswith(content, App)", "boolean", ["true", "false"]);
-    check("regexp_replace", vec![column("v"), text("1"), text("x")], "regexp_replace(v, 1, x, 1)", "string", ["x2", "NULL"]);
+    check(
+        "regexp_replace",
+        vec![column("v"), text("1"), text("x")],
+        "regexp_replace(v, 1, x, 1)",
+        "string",
+        ["x2", "NULL"],
+    );
     check("lpad", vec![column("v"), int(4), text("0")], "lpad(v, 4, 0)", "string", ["0012", "NULL"]);
     assert_eq!(refused("lower", vec![]), "WRONG_NUM_ARGS.WITHOUT_SUGGESTION");
     assert_eq!(refused("lower", vec![column("l")]), "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE");
@@ -224,23 +253,77 @@ fn strings() {
 
 #[test]
 fn times() {
-    check("to_timestamp", vec![text("2024-01-02 03:04:05")], "to_timestamp(2024-01-02 03:04:05)", "timestamp", ["2024-01-02 03:04:05"; 2]);
-    check("to_timestamp", vec![text("02/01/2024"), text("dd/MM/yyyy")], "to_timestamp(02/01/2024, dd/MM/yyyy)", "timestamp", ["2024-01-02 00:00:00"; 2]);
-    check("from_unixtime", vec![column("a")], "from_unixtime(a, yyyy-MM-dd HH:mm:ss)", "string", ["1970-01-01 00:00:05", "NULL"]);
-    check("unix_timestamp", vec![column("t")], "unix_timestamp(t, yyyy-MM-dd HH:mm:ss)", "bigint", ["1709658489", "NULL"]);
-    check("date_format", vec![column("t"), text("dd.MM. HH:mm")], "date_format(t, dd.MM. HH:mm)", "string", ["05.03. 17:08", "NULL"]);
+    check(
+        "to_timestamp",
+        vec![text("2024-01-02 03:04:05")],
+        "to_timestamp(2024-01-02 03:04:05)",
+        "timestamp",
+        ["2024-01-02 03:04:05"; 2],
+    );
+    check(
+        "to_timestamp",
+        vec![text("02/01/2024"), text("dd/MM/yyyy")],
+        "to_timestamp(02/01/2024, dd/MM/yyyy)",
+        "timestamp",
+        ["2024-01-02 00:00:00"; 2],
+    );
+    check(
+        "from_unixtime",
+        vec![column("a")],
+        "from_unixtime(a, yyyy-MM-dd HH:mm:ss)",
+        "string",
+        ["1970-01-01 00:00:05", "NULL"],
+    );
+    check(
+        "unix_timestamp",
+        vec![column("t")],
+        "unix_timestamp(t, yyyy-MM-dd HH:mm:ss)",
+        "bigint",
+        ["1709658489", "NULL"],
+    );
+    check(
+        "date_format",
+        vec![column("t"), text("dd.MM. HH:mm")],
+        "date_format(t, dd.MM. HH:mm)",
+        "string",
+        ["05.03. 17:08", "NULL"],
+    );
     check("current_timestamp", vec![], "current_timestamp()", "timestamp", ["2024-01-01 00:00:00"; 2]);
     check("current_date", vec![], "current_date()", "date", ["2024-01-01"; 2]);
     check("hour", vec![column("t")], "hour(t)", "int", ["17", "NULL"]);
     check("year", vec![column("day")], "year(day)", "int", ["2024", "NULL"]);
     check("dayofmonth", vec![column("t")], "dayofmonth(t)", "int", ["5", "NULL"]);
-    check("date_trunc", vec![text("hour"), column("t")], "date_trunc(hour, t)", "timestamp", ["2024-03-05 17:00:00", "NULL"]);
+    check(
+        "date_trunc",
+        vec![text("hour"), column("t")],
+        "date_trunc(hour, t)",
+        "timestamp",
+        ["2024-03-05 17:00:00", "NULL"],
+    );
     check("timestamp_millis", vec![int(1500)], "timestamp_millis(1500)", "timestamp", ["1970-01-01 00:00:01.5"; 2]);
-    check("timestamp_seconds", vec![column("d")], "timestamp_seconds(d)", "timestamp", ["1970-01-01 00:00:02.5", "NULL"]);
+    check(
+        "timestamp_seconds",
+        vec![column("d")],
+        "timestamp_seconds(d)",
+        "timestamp",
+        ["1970-01-01 00:00:02.5", "NULL"],
+    );
     check("unix_millis", vec![column("t")], "unix_millis(t)", "bigint", ["1709658489500", "NULL"]);
     let five_seconds = Typed::literal(ScalarValue::DurationMicrosecond(Some(5_000_000))).named("INTERVAL '05' SECOND");
-    check("-", vec![column("t"), five_seconds], "t - INTERVAL '05' SECOND", "timestamp", ["2024-03-05 17:08:04.5", "NULL"]);
-    check("-", vec![column("t"), column("day")], "(t - day)", "interval day to second", ["INTERVAL '0 17:08:09.5' DAY TO SECOND", "NULL"]);
+    check(
+        "-",
+        vec![column("t"), five_seconds],
+        "t - INTERVAL '05' SECOND",
+        "timestamp",
+        ["2024-03-05 17:08:04.5", "NULL"],
+    );
+    check(
+        "-",
+        vec![column("t"), column("day")],
+        "(t - day)",
+        "interval day to second",
+        ["INTERVAL '0 17:08:09.5' DAY TO SECOND", "NULL"],
+    );
     assert_eq!(fails("to_timestamp", vec![column("content"), text("yyyy")]), "CANNOT_PARSE_TIMESTAMP");
     assert_eq!(fails("to_timestamp", vec![column("content")]), "CAST_INVALID_INPUT");
 }

@@ -3,9 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int32Builder, StringArray, StringBuilder,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, StringArray, StringBuilder};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type};
 use datafusion::common::Result;
@@ -188,8 +186,7 @@ fn map_one(array: &StringArray, write: impl Fn(&str, &mut String)) -> ArrayRef {
 }
 
 fn map_two(one: &StringArray, other: &StringArray, cut: impl for<'a> Fn(&'a str, &str) -> &'a str) -> ArrayRef {
-    let result: StringArray =
-        one.iter().zip(other).map(|(one, other)| Some(cut(one?, other?))).collect();
+    let result: StringArray = one.iter().zip(other).map(|(one, other)| Some(cut(one?, other?))).collect();
     Arc::new(result)
 }
 
@@ -443,8 +440,9 @@ mod tests {
         assert_eq!(like("axb", "a\\_b"), "false");
         assert_eq!(like("a\nb", "a_b"), "true");
         assert_eq!(text(TextOperator::RLike, &[strings(&["abc123"]), strings(&["\\d+"])]), "true");
-        let extract =
-            |group: i32| text(TextOperator::RegexExtract, &[strings(&["100-200"]), strings(&["(\\d+)-(\\d+)"]), ints(&[group])]);
+        let extract = |group: i32| {
+            text(TextOperator::RegexExtract, &[strings(&["100-200"]), strings(&["(\\d+)-(\\d+)"]), ints(&[group])])
+        };
         assert_eq!(extract(2), "200");
         assert_eq!(extract(0), "100-200");
         let replaced =
@@ -455,7 +453,10 @@ mod tests {
     #[test]
     fn concatenation_and_nulls() {
         let null: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>]));
-        assert_eq!(text(TextOperator::ConcatSeparated, &[strings(&["-"]), strings(&["a"]), null.clone(), strings(&["b"])]), "a-b");
+        assert_eq!(
+            text(TextOperator::ConcatSeparated, &[strings(&["-"]), strings(&["a"]), null.clone(), strings(&["b"])]),
+            "a-b"
+        );
         assert!(Text(TextOperator::Concat).compute(&[strings(&["a"]), null], 1).unwrap().is_null(0));
     }
 }

@@ -4,8 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, PrimitiveArray, PrimitiveBuilder, StringArray,
+    StringBuilder, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, FieldRef, Int32Type, Int64Type, TimestampMicrosecondType,
@@ -182,7 +182,8 @@ impl Time {
                 format(seconds.iter().map(|value| value.map(seconds_to_micros)), arrays[1].as_string(), zone)?
             }
             Op::ReadTimestamp => {
-                let micros: TimestampMicrosecondArray = self.read::<TimestampMicrosecondType>(arrays, |micros| micros)?;
+                let micros: TimestampMicrosecondArray =
+                    self.read::<TimestampMicrosecondType>(arrays, |micros| micros)?;
                 Arc::new(micros.with_timezone("UTC"))
             }
             Op::ReadDate => Arc::new(self.read::<Date32Type>(arrays, |micros| {
@@ -223,8 +224,8 @@ impl Time {
     }
 
     fn of_clock(&self, arrays: &[ArrayRef], part: impl Fn(ClockTime) -> u32) -> ArrayRef {
-        let parts = times(&arrays[0])
-            .unary::<_, Int32Type>(|micros| small(part(split_local(self.zone.to_local(micros)).1)));
+        let parts =
+            times(&arrays[0]).unary::<_, Int32Type>(|micros| small(part(split_local(self.zone.to_local(micros)).1)));
         Arc::new(parts)
     }
 
@@ -283,9 +284,8 @@ fn times(array: &ArrayRef) -> &TimestampMicrosecondArray {
 }
 
 fn of_date(arrays: &[ArrayRef], part: impl Fn(Date) -> i32) -> ArrayRef {
-    let parts = arrays[0]
-        .as_primitive::<Date32Type>()
-        .unary::<_, Int32Type>(|days| part(Date::from_days(i64::from(days))));
+    let parts =
+        arrays[0].as_primitive::<Date32Type>().unary::<_, Int32Type>(|days| part(Date::from_days(i64::from(days))));
     Arc::new(parts)
 }
 
@@ -446,8 +446,7 @@ mod tests {
 
     #[test]
     fn text_that_does_not_fit_is_an_error_only_in_ansi_mode() {
-        let arrays: [ArrayRef; 2] =
-            [Arc::new(StringArray::from(vec!["x"])), Arc::new(StringArray::from(vec!["yyyy"]))];
+        let arrays: [ArrayRef; 2] = [Arc::new(StringArray::from(vec!["x"])), Arc::new(StringArray::from(vec!["yyyy"]))];
         let kernel = |ansi| Time { operator: TimeOperator::ReadTimestamp, ansi, zone: Zone::utc() };
         assert!(kernel(false).compute(&arrays).unwrap().is_null(0));
         let error = kernel(true).compute(&arrays).unwrap_err();

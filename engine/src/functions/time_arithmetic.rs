@@ -65,7 +65,9 @@ impl TimeArithmetic {
         let error = || overflow("long overflow", "");
         let sign = if self.subtract { -1 } else { 1 };
         if let DataType::Duration(_) = left.data_type() {
-            let add = |a: i64, b: i64| a.checked_add(sign * b).ok_or_else(|| ArrowError::from_external_error(Box::new(error())));
+            let add = |a: i64, b: i64| {
+                a.checked_add(sign * b).ok_or_else(|| ArrowError::from_external_error(Box::new(error())))
+            };
             let (left, right) =
                 (left.as_primitive::<DurationMicrosecondType>(), right.as_primitive::<DurationMicrosecondType>());
             let sum: DurationMicrosecondArray = compute::try_binary(left, right, add)?;
@@ -75,7 +77,8 @@ impl TimeArithmetic {
         let zone = if zoned { self.zone.clone() } else { Zone::utc() };
         let times = left.as_primitive::<TimestampMicrosecondType>();
         let shift = |time: i64, months: i64, days: i64, micros: i64| {
-            shifted(time, sign * months, sign * days, sign * micros, &zone).ok_or_else(|| ArrowError::from_external_error(Box::new(error())))
+            shifted(time, sign * months, sign * days, sign * micros, &zone)
+                .ok_or_else(|| ArrowError::from_external_error(Box::new(error())))
         };
         let result: PrimitiveArray<TimestampMicrosecondType> = match right.data_type() {
             DataType::Timestamp(..) => {
@@ -136,7 +139,8 @@ impl Kernel for DateAdd {
         elementwise(arguments, |arrays, _| {
             let dates = arrays[0].as_primitive::<Date32Type>();
             let days = arrays[1].as_primitive::<datafusion::arrow::datatypes::Int32Type>();
-            let add = |date: i32, days: i32| if self.subtract { date.wrapping_sub(days) } else { date.wrapping_add(days) };
+            let add =
+                |date: i32, days: i32| if self.subtract { date.wrapping_sub(days) } else { date.wrapping_add(days) };
             let result: PrimitiveArray<Date32Type> = compute::binary(dates, days, add)?;
             Ok(Arc::new(result))
         })

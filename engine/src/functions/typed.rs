@@ -207,12 +207,8 @@ mod tests {
         let column = Typed::new(datafusion::logical_expr::col("v"), DataType::Utf8, true, "v");
         let cast = explicit_cast(column.clone(), &DataType::Int32, CastMode::Ansi, &settings).unwrap();
         assert_eq!(cast.name, "CAST(v AS INT)");
-        let dates = explicit_cast(
-            Typed { data_type: DataType::Date32, ..column },
-            &DataType::Int32,
-            CastMode::Ansi,
-            &settings,
-        );
+        let dates =
+            explicit_cast(Typed { data_type: DataType::Date32, ..column }, &DataType::Int32, CastMode::Ansi, &settings);
         assert_eq!(dates.unwrap_err().class, "DATATYPE_MISMATCH.CAST_WITH_FUNC_SUGGESTION");
     }
 }

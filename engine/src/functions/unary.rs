@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Float64Array};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    DataType, Decimal128Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type,
 };
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::arithmetic::overflow;
 use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
-use crate::cast::{parse_decimal, rescale, double_to_string, DecimalText};
+use crate::cast::{DecimalText, double_to_string, parse_decimal, rescale};
 use crate::clock::BatchClock;
 use crate::types::{parse_json_type, to_json_value};
 
@@ -88,7 +89,8 @@ impl Kernel for Unary {
         let operator = match UnaryOperator::NAMES.iter().find(|(_, known)| *known == name) {
             Some((operator, _)) => *operator,
             None => {
-                let digits = parameters.get("digits").and_then(Value::as_i64).and_then(|digits| i32::try_from(digits).ok());
+                let digits =
+                    parameters.get("digits").and_then(Value::as_i64).and_then(|digits| i32::try_from(digits).ok());
                 UnaryOperator::Round(digits.ok_or_else(|| bad_parameters("digits"))?)
             }
         };
@@ -122,7 +124,11 @@ impl Unary {
                 if absolute && value > zero {
                     return Ok(value);
                 }
-                if ansi { value.neg_checked().map_err(|_| overflow(&format!("{word} overflow"), "")) } else { Ok(value.neg_wrapping()) }
+                if ansi {
+                    value.neg_checked().map_err(|_| overflow(&format!("{word} overflow"), ""))
+                } else {
+                    Ok(value.neg_wrapping())
+                }
             };
             Ok(Arc::new(array.as_primitive::<T>().try_unary::<_, T, _>(operate)?))
         }
@@ -200,7 +206,8 @@ impl Unary {
             let value = i128::from(value);
             let rest = value % unit;
             let cut = value - rest;
-            let rounded = if rest.unsigned_abs() >= (unit / 2).unsigned_abs() { cut + value.signum() * unit } else { cut };
+            let rounded =
+                if rest.unsigned_abs() >= (unit / 2).unsigned_abs() { cut + value.signum() * unit } else { cut };
             i64::try_from(rounded).map_err(|_| overflow(&format!("{word} overflow"), ""))
         };
         let rounded = longs.as_primitive::<Int64Type>().try_unary::<_, Int64Type, _>(operate)?;

@@ -296,7 +296,9 @@ fn malformed(root: &Node) -> SparkError {
 
 fn invalid_schema(data_type: &DataType) -> SparkError {
     let name = types::quoted_sql_name(data_type);
-    let message = format!("The input schema {name} is not a valid schema string. Input schema must be a struct, an array or a map.");
+    let message = format!(
+        "The input schema {name} is not a valid schema string. Input schema must be a struct, an array or a map."
+    );
     SparkError::analysis("DATATYPE_MISMATCH.INVALID_JSON_SCHEMA", "42K09", message).with("schema", name)
 }
 
@@ -344,9 +346,7 @@ impl<'a> Documents<'a> {
 
     /// The documents with what is no UTF-8 replaced, as Java's reader does.
     fn repaired(&self) -> StringArray {
-        (0..self.len())
-            .map(|row| (!self.is_null(row)).then(|| String::from_utf8_lossy(self.bytes(row))))
-            .collect()
+        (0..self.len()).map(|row| (!self.is_null(row)).then(|| String::from_utf8_lossy(self.bytes(row)))).collect()
     }
 }
 

@@ -146,7 +146,13 @@ mod tests {
     }
 
     fn column(data_type: DataType) -> Typed {
-        Typed { expr: datafusion::logical_expr::col("v"), data_type, nullable: true, name: "v".to_owned(), literal: None }
+        Typed {
+            expr: datafusion::logical_expr::col("v"),
+            data_type,
+            nullable: true,
+            name: "v".to_owned(),
+            literal: None,
+        }
     }
 
     fn build(name: &str, args: Vec<Typed>) -> Result<Typed, SparkError> {

@@ -7,8 +7,8 @@
 mod decoder;
 mod display;
 mod from_json;
-mod node;
 pub mod functions;
+mod node;
 mod options;
 mod raw_filter;
 mod raw_search;

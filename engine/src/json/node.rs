@@ -36,7 +36,11 @@ pub(super) enum Data {
     Int64(Vec<i64>),
     Float32(Vec<f32>),
     Float64(Vec<f64>),
-    Decimal { values: Vec<i128>, precision: u8, scale: i8 },
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
     /// Days since the epoch.
     Date(Vec<i32>),
     /// Microseconds since the epoch; the time zone of the Arrow type.
@@ -186,10 +190,7 @@ impl Node {
             DataType::Map(field, _) => Data::Map(Box::new(MapNode::new(field)?)),
             DataType::Struct(fields) => Data::Struct(Box::new(StructNode::new(fields.clone())?)),
             other => {
-                return Err(SparkError::unsupported(format!(
-                    "reading {} from JSON",
-                    types::quoted_sql_name(other)
-                )));
+                return Err(SparkError::unsupported(format!("reading {} from JSON", types::quoted_sql_name(other))));
             }
         };
         Ok(Node { nulls: NullBufferBuilder::new(1024), data })

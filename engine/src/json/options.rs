@@ -129,12 +129,7 @@ fn flag(value: &str) -> Result<bool, SparkError> {
     match value.to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(SparkError::new(
-            ExceptionKind::IllegalArgument,
-            "",
-            "",
-            format!("For input string: \"{value}\""),
-        )),
+        _ => Err(SparkError::new(ExceptionKind::IllegalArgument, "", "", format!("For input string: \"{value}\""))),
     }
 }
 

@@ -176,7 +176,8 @@ impl Test {
         if needle.alternatives.is_empty() {
             return None;
         }
-        let finders = needle.alternatives.iter().map(|literal| finder(literal, needle.fold_case)).collect::<Option<_>>()?;
+        let finders =
+            needle.alternatives.iter().map(|literal| finder(literal, needle.fold_case)).collect::<Option<_>>()?;
         Some(Test { finders })
     }
 
@@ -251,7 +252,10 @@ mod tests {
     #[test]
     fn special_characters_pass() {
         let lower = filter(&["kiss"], true).expect("usable");
-        assert_eq!(select(&lower, &["\u{212a}iss", "ki\u{17f}s", "größe", "😀", "miss"]), [true, true, true, true, false]);
+        assert_eq!(
+            select(&lower, &["\u{212a}iss", "ki\u{17f}s", "größe", "😀", "miss"]),
+            [true, true, true, true, false]
+        );
         let exact = filter(&["kiss"], false).expect("usable");
         assert_eq!(select(&exact, &["\u{212a}iss", "größe", "😀", "kiss"]), [false, false, true, true]);
     }
@@ -268,11 +272,8 @@ mod tests {
             alternatives: literals.iter().map(|literal| literal.as_bytes().to_vec()).collect(),
             fold_case,
         };
-        let filter = RawFilter::new(vec![
-            needle(&["High", "Critical"], false),
-            needle(&["crash"], true),
-            needle(&["1"], false),
-        ]);
+        let filter =
+            RawFilter::new(vec![needle(&["High", "Critical"], false), needle(&["crash"], true), needle(&["1"], false)]);
         let rows = ["High Crash", "Critical crash", "high crash", "Critical", "crash", r"\", "Low"];
         assert_eq!(select(&filter, &rows), [true, true, false, false, false, true, false]);
         for row in rows {

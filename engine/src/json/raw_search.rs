@@ -66,7 +66,8 @@ impl FoldedFinder {
     fn may_match(&self, one: &[u8], other: &[u8]) -> bool {
         let mut any = 0u8;
         for (&a, &b) in one.iter().zip(other) {
-            any |= u8::from(a | self.first.mask == self.first.value) & u8::from(b | self.second.mask == self.second.value);
+            any |=
+                u8::from(a | self.first.mask == self.first.value) & u8::from(b | self.second.mask == self.second.value);
         }
         any != 0
     }

@@ -43,7 +43,9 @@ impl<'a> Reader<'a> {
             Data::Int64(values) => values.push(self.integer(first)?),
             Data::Timestamp(values, _) => values.push(self.timestamp(first)?),
             Data::Float64(values) => values.push(self.float(first, |text| text.parse().ok())?),
-            Data::Float32(values) => values.push(self.float(first, |text| text.parse::<f32>().ok().map(f64::from))? as f32),
+            Data::Float32(values) => {
+                values.push(self.float(first, |text| text.parse::<f32>().ok().map(f64::from))? as f32)
+            }
             Data::Boolean(values) => match first {
                 b't' => {
                     self.scan.literal(b"true")?;
@@ -65,11 +67,11 @@ impl<'a> Reader<'a> {
             Data::Decimal { values, precision, scale } => values.push(self.decimal(first, *precision, *scale)?),
             Data::Date(values) => {
                 let times = self.times;
-                values.push(self.from_text(first, |text| times.date(text))?);
+                values.push(self.text_as(first, |text| times.date(text))?);
             }
             Data::TimestampNtz(values) => {
                 let times = self.times;
-                values.push(self.from_text(first, |text| times.timestamp_ntz(text))?);
+                values.push(self.text_as(first, |text| times.timestamp_ntz(text))?);
             }
             Data::Binary(bytes) => self.binary(first, bytes)?,
             Data::Null => {
@@ -274,11 +276,7 @@ impl<'a> Reader<'a> {
     /// Appends whatever value there is as text: strings in single quotes as they are, all else written again.
     #[cold]
     fn any_text(&mut self, first: u8, out: &mut Bytes) -> Result<(), Fault> {
-        if first == b'\'' {
-            self.escaped_text(&mut out.values)
-        } else {
-            self.scan.rewrite_value(&mut out.values)
-        }
+        if first == b'\'' { self.escaped_text(&mut out.values) } else { self.scan.rewrite_value(&mut out.values) }
     }
 
     /// The number at the current place, if there is one.
@@ -313,7 +311,7 @@ impl<'a> Reader<'a> {
         match first {
             b'"' | b'\'' => {
                 let words = self.scan.syntax.non_numeric;
-                self.from_text(first, |text| match text {
+                self.text_as(first, |text| match text {
                     "NaN" if words => Some(f64::NAN),
                     "+INF" | "+Infinity" | "Infinity" if words => Some(f64::INFINITY),
                     "-INF" | "-Infinity" if words => Some(f64::NEG_INFINITY),
@@ -336,7 +334,7 @@ impl<'a> Reader<'a> {
     /// A decimal from a number, or from text in which commas do not count.
     fn decimal(&mut self, first: u8, precision: u8, scale: i8) -> Result<i128, Fault> {
         if matches!(first, b'"' | b'\'') {
-            return self.from_text(first, |text| {
+            return self.text_as(first, |text| {
                 let digits: String = text.chars().filter(|&c| c != ',').collect();
                 parse_decimal(digits.as_bytes(), precision, scale)
             });
@@ -354,13 +352,13 @@ impl<'a> Reader<'a> {
     fn timestamp(&mut self, first: u8) -> Result<i64, Fault> {
         if matches!(first, b'"' | b'\'') {
             let times = self.times;
-            return self.from_text(first, |text| times.timestamp(text));
+            return self.text_as(first, |text| times.timestamp(text));
         }
         self.integer(first).map(seconds_to_micros)
     }
 
     /// Reads a string that is not empty and converts it.
-    fn from_text<T>(&mut self, first: u8, convert: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+    fn text_as<T>(&mut self, first: u8, convert: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
         if !matches!(first, b'"' | b'\'') {
             return self.mismatch();
         }

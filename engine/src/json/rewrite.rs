@@ -136,7 +136,8 @@ fn rewrite_plain(bytes: &[u8], out: &mut Vec<u8>) {
     let mut i = 0;
     while let Some(&b) = bytes.get(i) {
         if b >= 0xf0
-            && let Some(c) = bytes.get(i..i + 4).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.chars().next())
+            && let Some(c) =
+                bytes.get(i..i + 4).and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.chars().next())
         {
             let mut units = [0u16; 2];
             for unit in c.encode_utf16(&mut units) {

@@ -71,7 +71,13 @@ impl OptionTimes {
 
 impl Format {
     /// Reads text by the pattern, else as plain text where that is wanted.
-    fn read<T>(&self, text: &str, zone: &Zone, of: impl Fn(i64) -> Option<T>, plain: impl Fn() -> Option<T>) -> Option<T> {
+    fn read<T>(
+        &self,
+        text: &str,
+        zone: &Zone,
+        of: impl Fn(i64) -> Option<T>,
+        plain: impl Fn() -> Option<T>,
+    ) -> Option<T> {
         match self {
             Format::Plain => plain(),
             Format::Pattern { read, fallback, .. } => {

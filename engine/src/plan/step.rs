@@ -9,8 +9,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::physical_expr::PhysicalExpr;
 use pyrite_proto::plan as wire;
 
-use super::time_window::{WindowSpec, expand_windows, window_fields};
 use super::PlanError;
+use super::time_window::{WindowSpec, expand_windows, window_fields};
 use crate::clock::BatchClock;
 use crate::codec::decode_expr;
 use crate::json::{Needle, RawFilter};
@@ -130,7 +130,10 @@ fn decode_step(
         Step::Project(project) => decode_project(project, &schema, clock),
         Step::Watermark(watermark) => {
             let column = column(watermark.column, &schema)?;
-            if !matches!(schema.field(column).data_type(), DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _)) {
+            if !matches!(
+                schema.field(column).data_type(),
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _)
+            ) {
                 return Err(PlanError::Malformed("a watermark is not on a timestamp".to_owned()));
             }
             Ok((CompiledStep::Watermark { node: watermark.node, column }, schema))

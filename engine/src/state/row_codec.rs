@@ -83,10 +83,8 @@ impl RowCodec {
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> EncodedRows {
         assert_eq!(columns.len(), self.types.len(), "a row has the codec's columns");
         let sources: Vec<Source> = columns.iter().map(|column| Source::of(column, self.purpose)).collect();
-        let mut encoded = EncodedRows {
-            data: Vec::with_capacity(rows * columns.len() * 10),
-            offsets: Vec::with_capacity(rows + 1),
-        };
+        let mut encoded =
+            EncodedRows { data: Vec::with_capacity(rows * columns.len() * 10), offsets: Vec::with_capacity(rows + 1) };
         encoded.offsets.push(0);
         for row in 0..rows {
             for source in &sources {
@@ -218,11 +216,23 @@ fn append_canonical_float(array: &ArrayRef, row: usize, out: &mut Vec<u8>) {
     use arrow::datatypes::{Float32Type, Float64Type};
     if array.data_type() == &DataType::Float32 {
         let value = array.as_primitive::<Float32Type>().value(row);
-        let value = if value == 0.0 { 0.0 } else if value.is_nan() { f32::NAN } else { value };
+        let value = if value == 0.0 {
+            0.0
+        } else if value.is_nan() {
+            f32::NAN
+        } else {
+            value
+        };
         out.extend_from_slice(&value.to_le_bytes());
     } else {
         let value = array.as_primitive::<Float64Type>().value(row);
-        let value = if value == 0.0 { 0.0 } else if value.is_nan() { f64::NAN } else { value };
+        let value = if value == 0.0 {
+            0.0
+        } else if value.is_nan() {
+            f64::NAN
+        } else {
+            value
+        };
         out.extend_from_slice(&value.to_le_bytes());
     }
 }
@@ -408,7 +418,10 @@ mod tests {
                 Arc::new(Field::new("start", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None), true)),
                 Arc::new(TimestampMicrosecondArray::from(vec![Some(1), None, Some(-7)])) as ArrayRef,
             ),
-            (Arc::new(Field::new("n", DataType::Utf8, true)), Arc::new(StringArray::from(vec![None, Some(""), Some("é")]))),
+            (
+                Arc::new(Field::new("n", DataType::Utf8, true)),
+                Arc::new(StringArray::from(vec![None, Some(""), Some("é")])),
+            ),
         ]);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(3)])),
@@ -431,7 +444,8 @@ mod tests {
 
     #[test]
     fn version_1_is_pinned() {
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![258])), Arc::new(StringArray::from(vec!["ab"]))];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![258])), Arc::new(StringArray::from(vec!["ab"]))];
         let codec = RowCodec::new(vec![DataType::Int64, DataType::Utf8], Purpose::Key).expect("supported");
         assert_eq!(codec.encode(&columns, 1).data, [1, 2, 1, 0, 0, 0, 0, 0, 0, 1, 2, b'a', b'b']);
     }

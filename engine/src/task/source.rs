@@ -128,7 +128,8 @@ impl SourceTask {
     }
 
     fn combine(&mut self, aggregate: &CompiledAggregate, batch: &RecordBatch) -> Result<(), TaskError> {
-        let keys: Vec<ArrayRef> = aggregate.key_columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+        let keys: Vec<ArrayRef> =
+            aggregate.key_columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
         let encoded = aggregate.key_codec.encode(&keys, batch.num_rows());
         let times = aggregate.event_time_key.map(|key| event_times(&keys[key]));
         let groups = match &mut self.groups {
@@ -151,7 +152,9 @@ impl SourceTask {
     /// Takes the groups combined so far as one frame for each shard that has some.
     pub fn take_frames(&mut self) -> Result<Vec<(u32, RecordBatch)>, TaskError> {
         let query = Arc::clone(&self.query);
-        let (Some(aggregate), Some(mut groups)) = (query.aggregate(), self.groups.take()) else { return Ok(Vec::new()) };
+        let (Some(aggregate), Some(mut groups)) = (query.aggregate(), self.groups.take()) else {
+            return Ok(Vec::new());
+        };
         let partials = groups.take_partials()?;
         let schema = frame_schema(aggregate);
         let mut frames = Vec::new();
@@ -189,7 +192,12 @@ fn event_times(key: &ArrayRef) -> &TimestampMicrosecondArray {
     }
 }
 
-fn frame(groups: &Groups, members: &[u32], partials: &[ArrayRef], schema: &SchemaRef) -> Result<RecordBatch, TaskError> {
+fn frame(
+    groups: &Groups,
+    members: &[u32],
+    partials: &[ArrayRef],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, TaskError> {
     let dues = Int64Array::from_iter_values(members.iter().map(|group| groups.keys.due(*group as usize)));
     let keys = BinaryArray::from_iter_values(members.iter().map(|group| groups.keys.key(*group as usize)));
     let mut columns: Vec<ArrayRef> = vec![Arc::new(dues), Arc::new(keys)];

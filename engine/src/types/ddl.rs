@@ -386,13 +386,8 @@ pub(super) fn checked_decimal(precision: i64, scale: i64) -> Result<DataType, Sp
 
 pub(super) fn unsupported_type(name: &str) -> SparkError {
     let shown = format!("\"{}\"", name.to_uppercase());
-    SparkError::new(
-        ExceptionKind::Parse,
-        "UNSUPPORTED_DATATYPE",
-        "0A000",
-        format!("Unsupported data type {shown}."),
-    )
-    .with("typeName", shown)
+    SparkError::new(ExceptionKind::Parse, "UNSUPPORTED_DATATYPE", "0A000", format!("Unsupported data type {shown}."))
+        .with("typeName", shown)
 }
 
 /// The types that are one word, by every name that DDL has for them.
@@ -432,7 +427,8 @@ mod tests {
 
     #[test]
     fn reads_nested_types_with_and_without_colons() {
-        let text = "a STRUCT<x: INT, y ARRAY<STRING>>, m MAP<STRING,INT>, d DECIMAL(10,2), `odd name` bigint, e struct<>";
+        let text =
+            "a STRUCT<x: INT, y ARRAY<STRING>>, m MAP<STRING,INT>, d DECIMAL(10,2), `odd name` bigint, e struct<>";
         let parsed = parse_type(text).unwrap();
         assert_eq!(
             simple_string(&parsed),

@@ -170,8 +170,22 @@ mod tests {
     #[test]
     fn every_simple_type_survives() {
         for ddl in [
-            "boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "string", "binary", "date",
-            "timestamp", "timestamp_ntz", "void", "decimal(38,18)", "interval", "interval day to second",
+            "boolean",
+            "tinyint",
+            "smallint",
+            "int",
+            "bigint",
+            "float",
+            "double",
+            "string",
+            "binary",
+            "date",
+            "timestamp",
+            "timestamp_ntz",
+            "void",
+            "decimal(38,18)",
+            "interval",
+            "interval day to second",
             "interval year to month",
         ] {
             let data_type = parse_type(ddl).unwrap();

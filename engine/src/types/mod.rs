@@ -24,9 +24,7 @@ pub use calendar::{
 };
 pub use ddl::{parse_fields, parse_schema_ddl, parse_type};
 pub use json::{parse_json_type, to_json, to_json_value};
-pub use names::{
-    ddl, quote_identifier, quoted_sql_name, simple_string, sql_name, type_name,
-};
+pub use names::{ddl, quote_identifier, quoted_sql_name, simple_string, sql_name, type_name};
 pub use tree::tree_string;
 pub use zone::Zone;
 
@@ -61,10 +59,7 @@ pub fn array_of(element: DataType, contains_null: bool) -> DataType {
 
 /// Spark's `map<key,value>`; keys are never null.
 pub fn map_of(key: DataType, value: DataType, value_contains_null: bool) -> DataType {
-    let fields = Fields::from(vec![
-        Field::new("key", key, false),
-        Field::new("value", value, value_contains_null),
-    ]);
+    let fields = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, value_contains_null)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(fields), false)), false)
 }
 
@@ -119,7 +114,7 @@ pub fn parse_schema_text(text: &str) -> Result<DataType, SparkError> {
 /// A type with every field, element and value nullable, which is what `from_json` gives.
 pub fn as_nullable(data_type: &DataType) -> DataType {
     match data_type {
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| nullable_field(field)).collect()),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(nullable_field).collect()),
         DataType::List(element) => DataType::List(nullable_field(element)),
         DataType::Map(entries, _) => match map_fields(entries) {
             Some((key, value)) => map_of(as_nullable(key.data_type()), as_nullable(value.data_type()), true),

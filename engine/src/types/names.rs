@@ -114,11 +114,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_name() {
-        let data_type = parse_type("a INT NOT NULL, b ARRAY<BIGINT>, m MAP<STRING, DECIMAL(4,1)>, `x y` TIMESTAMP").unwrap();
-        assert_eq!(
-            simple_string(&data_type),
-            "struct<a:int,b:array<bigint>,m:map<string,decimal(4,1)>,x y:timestamp>"
-        );
+        let data_type =
+            parse_type("a INT NOT NULL, b ARRAY<BIGINT>, m MAP<STRING, DECIMAL(4,1)>, `x y` TIMESTAMP").unwrap();
+        assert_eq!(simple_string(&data_type), "struct<a:int,b:array<bigint>,m:map<string,decimal(4,1)>,x y:timestamp>");
         assert_eq!(
             sql_name(&data_type),
             "STRUCT<a: INT NOT NULL, b: ARRAY<BIGINT>, m: MAP<STRING, DECIMAL(4,1)>, `x y`: TIMESTAMP>"

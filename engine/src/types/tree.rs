@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn prints_as_print_schema_does() {
-        let fields = parse_fields("a STRING, s STRUCT<x: INT NOT NULL>, l ARRAY<ARRAY<INT>>, m MAP<STRING, STRUCT<y: DOUBLE>>").unwrap();
+        let fields =
+            parse_fields("a STRING, s STRUCT<x: INT NOT NULL>, l ARRAY<ARRAY<INT>>, m MAP<STRING, STRUCT<y: DOUBLE>>")
+                .unwrap();
         let expected = "\
 root
  |-- a: string (nullable = true)

@@ -214,7 +214,9 @@ mod tests {
 
     #[test]
     fn names_of_all_kinds() {
-        for (name, offset) in [("UTC", 0), ("Z", 0), ("+02:00", 7200), ("-0530", -19_800), ("UTC+1", 3600), ("+1:2", 3720)] {
+        for (name, offset) in
+            [("UTC", 0), ("Z", 0), ("+02:00", 7200), ("-0530", -19_800), ("UTC+1", 3600), ("+1:2", 3720)]
+        {
             assert_eq!(Zone::parse(name).unwrap().offset_seconds(0), offset, "{name}");
         }
         assert_eq!(Zone::parse("PST").unwrap().offset_seconds(0), -8 * 3600);

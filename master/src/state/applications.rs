@@ -8,9 +8,7 @@ use pyrite_common::ids::{ApplicationId, ExecutorId};
 
 use super::{Peer, State};
 use crate::allocator::Demand;
-use crate::model::{
-    Action, Application, ApplicationState, ConnectionId, DriverNotice, Executor, Now, Registration,
-};
+use crate::model::{Action, Application, ApplicationState, ConnectionId, DriverNotice, Executor, Now, Registration};
 
 /// How long a driver that comes back to a restarted master waits for the workers that still have its executors.
 const SETTLE: Duration = Duration::from_secs(6);
@@ -132,7 +130,9 @@ impl State {
 
     pub(super) fn application_renamed(&mut self, connection: ConnectionId, name: String) {
         let Some(Peer::Driver(id)) = self.peers.get(&connection) else { return };
-        if let Some(registration) = self.applications.get_mut(id).and_then(|application| application.registration.as_mut()) {
+        if let Some(registration) =
+            self.applications.get_mut(id).and_then(|application| application.registration.as_mut())
+        {
             tracing::info!(application = %id, name, "application renamed");
             registration.name = name;
         }
@@ -160,7 +160,9 @@ impl State {
             .values()
             .filter(|application| !application.state.is_ended())
             .filter(|application| {
-                application.disconnected.is_some_and(|since| now.since_start >= since.since_start + self.limits.driver_grace)
+                application
+                    .disconnected
+                    .is_some_and(|since| now.since_start >= since.since_start + self.limits.driver_grace)
             })
             .map(|application| application.id.clone())
             .collect();
@@ -171,7 +173,8 @@ impl State {
 
     /// Ends it and its executors; a second ending changes nothing.
     pub(super) fn end_application(&mut self, now: Now, id: &ApplicationId, state: ApplicationState, reason: &str) {
-        let Some(application) = self.applications.get_mut(id).filter(|application| !application.state.is_ended()) else {
+        let Some(application) = self.applications.get_mut(id).filter(|application| !application.state.is_ended())
+        else {
             return;
         };
         let state_name = state.name();

@@ -52,7 +52,8 @@ impl State {
 
     /// Tells the driver of an executor that it has.
     pub(super) fn announce(&mut self, application: &ApplicationId, id: &ExecutorId) {
-        let Some(executor) = self.applications.get(application).and_then(|application| application.executors.get(id)) else {
+        let Some(executor) = self.applications.get(application).and_then(|application| application.executors.get(id))
+        else {
             return;
         };
         let host = self.workers.get(&executor.worker).map(|worker| worker.host.clone()).unwrap_or_default();
@@ -69,7 +70,8 @@ impl State {
     pub(super) fn executor_changed(&mut self, now: Now, connection: ConnectionId, change: &ExecutorChange) {
         let Some(Peer::Worker(worker)) = self.peers.get(&connection).cloned() else { return };
         let entry = self.applications.get_mut(&change.application);
-        let known = entry.and_then(|entry| entry.executors.get_mut(&change.executor)).filter(|known| known.worker == worker);
+        let known =
+            entry.and_then(|entry| entry.executors.get_mut(&change.executor)).filter(|known| known.worker == worker);
         let Some(known) = known else {
             if !change.state.is_ended() {
                 let (application, executor) = (change.application.clone(), change.executor.clone());
@@ -148,7 +150,8 @@ impl State {
         let Some(executor) = entry.executors.get_mut(id).filter(|executor| !executor.ending) else { return };
         executor.ending = true;
         let worker = executor.worker.clone();
-        let kill = WorkerOrder::Kill { application: application.clone(), executor: id.clone(), reason: reason.to_owned() };
+        let kill =
+            WorkerOrder::Kill { application: application.clone(), executor: id.clone(), reason: reason.to_owned() };
         self.order(&worker, kill);
         let message = DriverNotice::Removed {
             executor: id.clone(),

@@ -116,7 +116,9 @@ impl State {
         let silent: Vec<WorkerId> = self
             .workers
             .values()
-            .filter(|worker| worker.state == WorkerState::Alive && now.since_start >= worker.last_heartbeat.since_start + timeout)
+            .filter(|worker| {
+                worker.state == WorkerState::Alive && now.since_start >= worker.last_heartbeat.since_start + timeout
+            })
             .map(|worker| worker.id.clone())
             .collect();
         for worker in silent {
@@ -175,9 +177,7 @@ impl State {
                     && now.since_start >= application.allocate_after
             })
             .collect();
-        asking.sort_by(|left, right| {
-            (left.started.since_start, &left.id).cmp(&(right.started.since_start, &right.id))
-        });
+        asking.sort_by(|left, right| (left.started.since_start, &left.id).cmp(&(right.started.since_start, &right.id)));
         asking.into_iter().map(|application| application.demand.clone()).collect()
     }
 

@@ -33,7 +33,14 @@ impl Cluster {
         self.worker_with(connection, name, cores, gib, Vec::new())
     }
 
-    fn worker_with(&mut self, connection: u64, name: &str, cores: u32, gib: u64, running: Vec<StillRunning>) -> Vec<Action> {
+    fn worker_with(
+        &mut self,
+        connection: u64,
+        name: &str,
+        cores: u32,
+        gib: u64,
+        running: Vec<StillRunning>,
+    ) -> Vec<Action> {
         let info = WorkerInfo {
             id: name.into(),
             host: "10.0.0.1".to_owned(),
@@ -50,7 +57,14 @@ impl Cluster {
         self.application_as(connection, None, executors, cores, gib)
     }
 
-    fn application_as(&mut self, connection: u64, id: Option<&str>, executors: u32, cores: u32, gib: u64) -> Vec<Action> {
+    fn application_as(
+        &mut self,
+        connection: u64,
+        id: Option<&str>,
+        executors: u32,
+        cores: u32,
+        gib: u64,
+    ) -> Vec<Action> {
         let registration = Registration {
             id: id.map(Into::into),
             executors_seen: 0,
@@ -240,7 +254,8 @@ fn an_unreachable_executor_is_ended_and_its_removal_told_once() {
     let mut cluster = Cluster::new();
     cluster.worker(1, "w1", 4, 8);
     cluster.application(2, 1, 4, 3);
-    let lost = Event::ExecutorUnreachable { connection: ConnectionId(2), executor: "0".into(), reason: "silent".to_owned() };
+    let lost =
+        Event::ExecutorUnreachable { connection: ConnectionId(2), executor: "0".into(), reason: "silent".to_owned() };
     let actions = cluster.apply(lost);
     assert_eq!(killed(&actions), ["0"]);
     assert_eq!(removed(&actions).len(), 1);
@@ -272,7 +287,10 @@ fn an_executor_that_attached_ends_the_row_of_failures() {
     cluster.worker(1, "w1", 4, 8);
     cluster.application(2, 1, 4, 3);
     for failure in 0..50 {
-        cluster.apply(Event::ExecutorAttached { connection: ConnectionId(2), executor: failure.to_string().as_str().into() });
+        cluster.apply(Event::ExecutorAttached {
+            connection: ConnectionId(2),
+            executor: failure.to_string().as_str().into(),
+        });
         cluster.changed(1, &failure.to_string(), ExecutorState::Failed);
     }
     assert_eq!(cluster.only_application().state, ApplicationState::Running);
@@ -281,7 +299,12 @@ fn an_executor_that_attached_ends_the_row_of_failures() {
 #[test]
 fn a_restarted_master_adopts_executors_and_their_driver() {
     let mut cluster = Cluster::new();
-    let running = StillRunning { application: "app-20261122105800-0007".into(), executor: "4".into(), cores: 4, memory_bytes: GIB };
+    let running = StillRunning {
+        application: "app-20261122105800-0007".into(),
+        executor: "4".into(),
+        cores: 4,
+        memory_bytes: GIB,
+    };
     let actions = cluster.worker_with(1, "w1", 8, 8, vec![running]);
     assert_eq!(killed(&actions), Vec::<String>::new());
     cluster.application_as(2, Some("app-20261122105800-0007"), 2, 4, 1);
@@ -336,7 +359,10 @@ fn any_step() -> impl Strategy<Value = Step> {
         (0..4u64, 1..9u32, 1..9u64).prop_map(|(worker, cores, gib)| Step::Worker(worker, cores, gib)),
         (0..4u32, 1..5u32, 1..4u64).prop_map(|(executors, cores, gib)| Step::Application(executors, cores, gib)),
         (0..40u64).prop_map(Step::Break),
-        (0..20usize, prop_oneof![Just(ExecutorState::Failed), Just(ExecutorState::Exited), Just(ExecutorState::Running)])
+        (
+            0..20usize,
+            prop_oneof![Just(ExecutorState::Failed), Just(ExecutorState::Exited), Just(ExecutorState::Running)]
+        )
             .prop_map(|(index, state)| Step::End(index, state)),
         (0..40u64).prop_map(Step::Finish),
         (0..70u64).prop_map(Step::Wait),
@@ -366,10 +392,17 @@ fn take_step(cluster: &mut Cluster, connection: u64, step: Step) {
                 .state
                 .applications
                 .values()
-                .flat_map(|application| application.executors.iter().map(|(id, one)| (application.id.clone(), id.clone(), one.worker.clone())))
+                .flat_map(|application| {
+                    application
+                        .executors
+                        .iter()
+                        .map(|(id, one)| (application.id.clone(), id.clone(), one.worker.clone()))
+                })
                 .collect();
             let Some((application, executor, worker)) = all.get(index).cloned() else { return };
-            let Some(connection) = cluster.state.workers.get(&worker).and_then(|worker| worker.connection) else { return };
+            let Some(connection) = cluster.state.workers.get(&worker).and_then(|worker| worker.connection) else {
+                return;
+            };
             let exit_code = state.is_ended().then_some(1);
             let change = ExecutorChange { application, executor, state, message: String::new(), exit_code };
             cluster.apply(Event::ExecutorChanged { connection, change });

@@ -5,7 +5,8 @@ use pyrite_common::ids::{ApplicationId, ExecutorId, WorkerId};
 use super::{Peer, State};
 use crate::allocator::executors_wanted;
 use crate::model::{
-    Action, Application, ConnectionId, Executor, ExecutorState, Now, StillRunning, Worker, WorkerInfo, WorkerOrder, WorkerState,
+    Action, Application, ConnectionId, Executor, ExecutorState, Now, StillRunning, Worker, WorkerInfo, WorkerOrder,
+    WorkerState,
 };
 
 impl State {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pyrite_common::checkpoint::{AttemptId, OffsetsFile, CommitFile, SplitPin};
+use pyrite_common::checkpoint::{AttemptId, CommitFile, OffsetsFile, SplitPin};
 use pyrite_driver::protocol::{Body, LogName, PublishBy, RunBatch};
 
 use super::sink::Slots;
@@ -104,7 +104,9 @@ fn check_offsets(batch: u64, file: &OffsetsFile, store: &Store) -> Result<(), Vi
     if previous.ends[0].as_ref() != Some(&start) {
         return violated(format!("batch {batch} starts at {start:?}, not where batch {before} ended"));
     }
-    if file.batch_watermark_ms != commit.next_batch_watermark_ms || file.batch_watermark_ms < previous.batch_watermark_ms {
+    if file.batch_watermark_ms != commit.next_batch_watermark_ms
+        || file.batch_watermark_ms < previous.batch_watermark_ms
+    {
         return violated(format!("the watermark of batch {batch} does not follow from batch {before}"));
     }
     Ok(())

@@ -218,13 +218,20 @@ impl Executor {
         let units = ranges.iter().flat_map(|range| units_of(*range)).collect();
         self.works = false;
         let object = self.upload(around.store, &run, work, units)?;
-        let report = PreparedReport { object, event_times: event_times(&run, &self.info.key.id), ..PreparedReport::default() };
+        let report =
+            PreparedReport { object, event_times: event_times(&run, &self.info.key.id), ..PreparedReport::default() };
         let (from, batch, attempt) = (self.info.key.clone(), run.batch, run.attempt);
         self.outbox.push_back(Event::Prepared { from, batch, attempt, report: Box::new(report) });
         Ok(())
     }
 
-    fn upload(&self, store: &mut Store, run: &RunBatch, work: u64, units: Vec<u16>) -> Result<Option<ObjectRef>, Violation> {
+    fn upload(
+        &self,
+        store: &mut Store,
+        run: &RunBatch,
+        work: u64,
+        units: Vec<u16>,
+    ) -> Result<Option<ObjectRef>, Violation> {
         if units.is_empty() {
             return Ok(None);
         }

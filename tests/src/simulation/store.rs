@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pyrite_driver::protocol::{Body, LogName, StoreReply, StoreRequest};
 use pyrite_common::checkpoint::AttemptId;
+use pyrite_driver::protocol::{Body, LogName, StoreReply, StoreRequest};
 
 /// A changelog object: which work made it, and for which units.
 #[derive(Debug, Clone)]
@@ -76,7 +76,9 @@ impl Store {
         for batch in 0..=last {
             let Some(Body::Commit(commit)) = self.logs.get(&LogName::Commit(batch)) else { return None };
             let names = commit.pyrite.iter().flat_map(|extra| &extra.objects);
-            let object = names.filter_map(|object| self.objects.get(&object.name)).find(|object| object.units.contains(&unit))?;
+            let object = names
+                .filter_map(|object| self.objects.get(&object.name))
+                .find(|object| object.units.contains(&unit))?;
             works.push(object.work);
         }
         Some(works)

@@ -2,8 +2,8 @@
 
 use pyrite_common::checkpoint::{AttemptId, Offsets, TopicPartition};
 use pyrite_driver::protocol::{
-    Action, Availability, Body, Command, Ending, Event, FailureKind, LogName, Phase, PublishBy, Rules, SourceLatest, StoreReply,
-    StoreRequest,
+    Action, Availability, Body, Command, Ending, Event, FailureKind, LogName, Phase, PublishBy, Rules, SourceLatest,
+    StoreReply, StoreRequest,
 };
 use pyrite_worker::executor::shard::Version;
 use rand::rngs::StdRng;
@@ -214,7 +214,8 @@ impl World {
             self.add_driver();
         }
         for driver in 0..self.drivers.len() {
-            let count = self.executors.iter().filter(|executor| executor.is_alive && executor.driver == Some(driver)).count();
+            let count =
+                self.executors.iter().filter(|executor| executor.is_alive && executor.driver == Some(driver)).count();
             if self.drivers[driver].is_alive && (count == 0 || (count < 3 && self.rng.random_bool(0.01))) {
                 self.add_executor(driver);
             }
@@ -254,7 +255,7 @@ impl World {
 
     /// Zombies take a while to notice: a coin that costs no randomness, so that the list of choices stays a pure look.
     fn rng_free_coin(&self, index: usize) -> bool {
-        (self.now_us as usize / 1_000 + index * 7) % 20 == 0
+        (self.now_us as usize / 1_000 + index * 7).is_multiple_of(20)
     }
 
     fn fault(&mut self) {
@@ -315,7 +316,8 @@ impl World {
     }
 
     fn deliver(&mut self, executor: usize) -> Result<(), Violation> {
-        let (Some(driver), Some(event)) = (self.executors[executor].driver, self.executors[executor].outbox.pop_front())
+        let (Some(driver), Some(event)) =
+            (self.executors[executor].driver, self.executors[executor].outbox.pop_front())
         else {
             return Ok(());
         };

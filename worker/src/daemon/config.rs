@@ -42,11 +42,7 @@ pub struct CleanupConfig {
 
 impl Default for CleanupConfig {
     fn default() -> Self {
-        CleanupConfig {
-            enabled: true,
-            interval: Duration::from_secs(1_800),
-            keep: Duration::from_secs(604_800),
-        }
+        CleanupConfig { enabled: true, interval: Duration::from_secs(1_800), keep: Duration::from_secs(604_800) }
     }
 }
 

@@ -58,7 +58,12 @@ pub(crate) fn last_words(directory: &Path) -> Option<String> {
 }
 
 /// Removes directories of applications that have no executor here and in which nothing changed for `keep`. Returns how many.
-pub(crate) fn clean(work: &Path, running: &BTreeSet<ApplicationId>, keep: Duration, now: SystemTime) -> io::Result<usize> {
+pub(crate) fn clean(
+    work: &Path,
+    running: &BTreeSet<ApplicationId>,
+    keep: Duration,
+    now: SystemTime,
+) -> io::Result<usize> {
     let mut removed = 0;
     for entry in fs::read_dir(work)? {
         let entry = entry?;
@@ -99,7 +104,11 @@ mod tests {
     #[test]
     fn the_last_line_with_text_is_the_last_word() {
         let directory = tempfile::tempdir().expect("a directory");
-        fs::write(directory.path().join("stderr"), "first\ncannot attach to the driver\n\n26/11/22 12:51:44 INFO Executor: ended\n").expect("written");
+        fs::write(
+            directory.path().join("stderr"),
+            "first\ncannot attach to the driver\n\n26/11/22 12:51:44 INFO Executor: ended\n",
+        )
+        .expect("written");
         assert_eq!(last_words(directory.path()).as_deref(), Some("cannot attach to the driver"));
         fs::write(directory.path().join("stderr"), "").expect("written");
         assert_eq!(last_words(directory.path()), None);

@@ -70,16 +70,19 @@ pub async fn start(mut config: WorkerConfig, lifecycle: &Lifecycle) -> Result<Wo
     // Executors run in their own directories, so paths must not depend on this one.
     config.work_dir = std::path::absolute(&config.work_dir).unwrap_or(config.work_dir);
     let work_dir = config.work_dir.clone();
-    directory::prove_writable(&work_dir).map_err(|source| WorkerError::WorkDirectory { path: work_dir.clone(), source })?;
+    directory::prove_writable(&work_dir)
+        .map_err(|source| WorkerError::WorkDirectory { path: work_dir.clone(), source })?;
     let host = match &config.host {
         Some(host) => host.clone(),
         None => own_host(&config.masters[0])?,
     };
     let webui = listen_nearby(&host, config.webui_port).await;
-    let webui_error = |source| WorkerError::Bind { address: HostPort::new(host.clone(), config.webui_port).to_string(), source };
+    let webui_error =
+        |source| WorkerError::Bind { address: HostPort::new(host.clone(), config.webui_port).to_string(), source };
     let webui = webui.map_err(webui_error)?;
     let webui_address = webui.local_addr().map_err(webui_error)?;
-    let id = WorkerId::at(&Local::now().format("%Y%m%d%H%M%S").to_string(), &host.replace(':', "_"), webui_address.port());
+    let id =
+        WorkerId::at(&Local::now().format("%Y%m%d%H%M%S").to_string(), &host.replace(':', "_"), webui_address.port());
 
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (reports, received) = mpsc::channel(REPORTS_MAX);
@@ -191,7 +194,12 @@ impl Shell {
     }
 
     /// One link from its opening to its end.
-    async fn serve(&mut self, master: &HostPort, reports: &mut mpsc::Receiver<Report>, backoff: &mut Backoff) -> LinkError {
+    async fn serve(
+        &mut self,
+        master: &HostPort,
+        reports: &mut mpsc::Receiver<Report>,
+        backoff: &mut Backoff,
+    ) -> LinkError {
         let stopped = || LinkError::Away("the worker stops".to_owned());
         let connecting = link::connect(master.clone(), self.config.secret.clone());
         let client = match self.beside(connecting, reports, None).await {
@@ -337,7 +345,8 @@ impl Shell {
         }
         if super::ledger::is_ended(report.state) {
             self.stops.remove(&report.key);
-            let (application, executor, state) = (&report.key.application, &report.key.executor, state_name(report.state));
+            let (application, executor, state) =
+                (&report.key.application, &report.key.executor, state_name(report.state));
             tracing::info!(application = %application, executor = %executor, state, "executor ended: {}", report.message);
         }
         if let Some(outgoing) = outgoing {

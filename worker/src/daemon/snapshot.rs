@@ -50,7 +50,13 @@ pub(crate) struct MasterFacts {
 
 impl Snapshot {
     /// The worker as its books say.
-    pub(crate) fn take(id: &WorkerId, cores: u32, memory_bytes: u64, master: &MasterFacts, ledger: &Ledger) -> Snapshot {
+    pub(crate) fn take(
+        id: &WorkerId,
+        cores: u32,
+        memory_bytes: u64,
+        master: &MasterFacts,
+        ledger: &Ledger,
+    ) -> Snapshot {
         Snapshot {
             id: id.to_string(),
             masterurl: master.url.clone(),

@@ -1,8 +1,8 @@
 //! One executor process from start to end: started in its directory, told its secrets, watched, and ended when told.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use pyrite_common::memory::print_size;
@@ -178,8 +178,11 @@ async fn end(mut child: Child, pid: Option<u32>, reason: String) -> End {
 /// At once: a process that grows too fast would take others down while it tidies up.
 async fn over_limit(mut child: Child, resident: u64, limit: u64) -> End {
     kill(&mut child).await;
-    let message =
-        format!("used {} of resident memory, more than its {}; raise `--executor-memory`", print_size(resident), print_size(limit));
+    let message = format!(
+        "used {} of resident memory, more than its {}; raise `--executor-memory`",
+        print_size(resident),
+        print_size(limit)
+    );
     End { state: ExecutorState::Failed, message, exit_code: None }
 }
 

@@ -124,6 +124,7 @@ impl QueryContext {
         for source in compiled.sources() {
             let settings = KafkaSettings {
                 options: source.kafka.client_options.clone().into_iter().collect(),
+                librdkafka_only: source.kafka.librdkafka_only,
                 fail_on_data_loss: source.kafka.fail_on_data_loss,
                 poll_timeout: Duration::from_millis(source.kafka.poll_timeout_ms),
                 queue_bytes: shared.memory.kafka_bytes / compiled.sources().len() as u64,

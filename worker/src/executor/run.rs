@@ -112,8 +112,7 @@ impl Executor {
         // A driver that is gone already shows as the end of the stream from it.
         let _ = to_driver.send(wire::message(Reply::Hello(hello))).await;
         let (received, overlays) = (Reserve::new(memory.receive_bytes), Reserve::new(memory.overlay_bytes));
-        let shared =
-            Shared { config, memory, pool, rocks, received, overlays, to_driver, events, runtime, peers };
+        let shared = Shared { config, memory, pool, rocks, received, overlays, to_driver, events, runtime, peers };
         let shared = Arc::new(shared);
         Ok((Self { shared, inboxes, listening, queries: HashMap::new() }, receiver))
     }

@@ -11,7 +11,9 @@ use super::{Internal, Runner, Running, internal_fault};
 use crate::checkpoint::perform;
 use crate::executors::{OutputRows, to_driver_message};
 use crate::progress::progress;
-use crate::protocol::{Action, BatchFailure, BatchReport, Ending, Event, FailureKind, Fault, Phase, StoreReply, Trigger};
+use crate::protocol::{
+    Action, BatchFailure, BatchReport, Ending, Event, FailureKind, Fault, Phase, StoreReply, Trigger,
+};
 use crate::query::handle::{Activity, Command, Query, QueryEvent, QueryFailure};
 
 impl Runner {

@@ -25,7 +25,7 @@ pub(super) fn format_item(item: &Item, moment: &Moment<'_>, out: &mut String) {
 
 fn format_field(letter: char, count: usize, moment: &Moment<'_>, out: &mut String) {
     let (date, time) = (moment.date, moment.time);
-    let half = |hour: u32| if hour % 12 == 0 { 12 } else { hour % 12 };
+    let half = |hour: u32| if hour.is_multiple_of(12) { 12 } else { hour % 12 };
     match letter {
         'G' => out.push_str(match (count == 4, date.year > 0) {
             (false, true) => "AD",

@@ -15,7 +15,17 @@ use crate::error::{ExceptionKind, SparkError};
 use crate::types::{Zone, split_local};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -106,7 +116,6 @@ pub fn cannot_parse(text: &str, failure: ParseFailure) -> SparkError {
     .with("message", message)
     .with("func", "`try_to_timestamp`")
 }
-
 
 #[cfg(test)]
 mod tests {

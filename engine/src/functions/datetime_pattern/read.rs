@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         let read = self.at - digits_start;
         // More digits than the pattern has need a sign, and a plus sign needs them.
         let strict = match count {
-            1..=3 => !(signed && !negative),
+            1..=3 => !signed || negative,
             _ => (read > count) == (signed && !negative) || negative,
         };
         if !strict {

@@ -23,7 +23,9 @@ fn the_benchmark_document() {
 
 #[test]
 fn malformed_text_gives_nulls_and_blank_text_null() {
-    for malformed in ["x", "{", "}", "null", "1", "\"a\"", "[]", r#"[{"a":1}]"#, "{\"a\":1", r#"{"a" 1}"#, r#"{"a":1,}"#, r#"{a:1}"#] {
+    for malformed in
+        ["x", "{", "}", "null", "1", "\"a\"", "[]", r#"[{"a":1}]"#, "{\"a\":1", r#"{"a" 1}"#, r#"{"a":1,}"#, r#"{a:1}"#]
+    {
         assert_eq!(one(SCHEMA, malformed), NULLS, "{malformed}");
     }
     for blank in ["", " ", "\n\t\r "] {

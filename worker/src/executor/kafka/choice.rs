@@ -4,13 +4,10 @@
 use std::sync::Arc;
 
 use super::client::ClientLimits;
-use super::fetch::{FetchClient, READER_OPTION};
+use super::fetch::FetchClient;
 use super::librdkafka::LibrdkafkaClient;
 use super::partition::Client;
 use super::reader::KafkaSettings;
-
-/// Its value that asks for librdkafka whatever the options are.
-const LIBRDKAFKA: &str = "librdkafka";
 
 /// A client, which one, and why.
 pub(super) struct Chosen {
@@ -21,12 +18,11 @@ pub(super) struct Chosen {
 
 /// Makes the client. `unspoken` is what the Fetch reader was found not to speak. `Err`: an option is refused.
 pub(super) fn choose(settings: &KafkaSettings, limits: ClientLimits, unspoken: Option<&str>) -> Result<Chosen, String> {
-    let mut options = settings.options.clone();
-    let asked = options.remove(READER_OPTION);
-    let fetch = match (unspoken, asked.as_deref()) {
-        (Some(reason), _) => Err(reason.to_owned()),
-        (None, Some(LIBRDKAFKA)) => Err("the setting `spark.pyrite.kafka.reader` asks for it".to_owned()),
-        (None, _) => FetchClient::start(&options, limits, &settings.runtime),
+    let options = &settings.options;
+    let fetch = match unspoken {
+        Some(reason) => Err(reason.to_owned()),
+        None if settings.librdkafka_only => Err("the setting `spark.pyrite.kafka.reader` asks for it".to_owned()),
+        None => FetchClient::start(options, limits, &settings.runtime),
     };
     match fetch {
         Ok(client) => {
@@ -34,8 +30,8 @@ pub(super) fn choose(settings: &KafkaSettings, limits: ClientLimits, unspoken: O
             Ok(Chosen { client: Arc::new(client), name: "fetch", reason })
         }
         Err(reason) => {
-            let client = LibrdkafkaClient::start(&options, limits).map_err(|error| error.to_string())?;
-            Ok(Chosen { client: Arc::new(client), name: LIBRDKAFKA, reason })
+            let client = LibrdkafkaClient::start(options, limits).map_err(|error| error.to_string())?;
+            Ok(Chosen { client: Arc::new(client), name: "librdkafka", reason })
         }
     }
 }

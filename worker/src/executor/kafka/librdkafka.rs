@@ -9,9 +9,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{ClientLimits, Context, connect};
-use super::columns::ColumnsBuilder;
 use super::native::PartitionQueue;
-use super::partition::{Client, Drained, PartitionReader, Row, Stop, Trouble};
+use super::partition::{Client, Drain, PartitionReader, Row, Stop, Trouble};
 
 /// One of librdkafka's clients.
 pub(super) struct LibrdkafkaClient {
@@ -69,21 +68,15 @@ impl PartitionReader for PartitionQueue {
         self.fill(timeout) > 0
     }
 
-    fn drain(
-        &mut self,
-        position: &mut i64,
-        end: i64,
-        columns: &mut ColumnsBuilder,
-        drained: &mut Drained,
-    ) -> Result<(), Stop> {
-        while *position < end && !columns.is_full() {
+    fn drain(&mut self, drain: &mut Drain) -> Result<(), Stop> {
+        while !drain.is_over() {
             let Some(record) = self.peek() else { break };
             let offset = record.offset();
             if let Some(code) = record.error() {
                 let text = record.error_text();
                 if code == RDKafkaErrorCode::PartitionEOF {
-                    *position = (*position).max(offset.min(end));
-                    if offset > end {
+                    drain.pass(offset);
+                    if offset > drain.end {
                         // Stays queued: it tells the next range that nothing comes before the partition's end.
                         break;
                     }
@@ -93,15 +86,13 @@ impl PartitionReader for PartitionQueue {
                 self.advance();
                 return Err(stop(code, text));
             }
-            if offset >= end {
+            if offset >= drain.end {
                 // Stays queued: it is the next range's first record. What lay between never comes.
-                *position = end;
+                drain.pass(offset);
                 break;
             }
-            if offset >= *position {
-                drained.bytes += columns.push(&record) as u64;
-                drained.rows += 1;
-                *position = offset + 1;
+            if offset >= drain.position {
+                drain.push(&record);
             }
             self.advance();
         }

@@ -33,24 +33,47 @@ pub(super) trait PartitionReader: Send {
     /// Waits until something is there to drain, at most `timeout`. `false`: nothing came.
     fn wait(&mut self, timeout: Duration) -> bool;
 
-    /// Moves records of `[position, end)` into the columns until these are full, the position has reached the end, or
-    /// nothing more is there. What lies beyond the end stays for the next range. What was drained before a stop counts.
-    fn drain(
-        &mut self,
-        position: &mut i64,
-        end: i64,
-        columns: &mut ColumnsBuilder,
-        drained: &mut Drained,
-    ) -> Result<(), Stop>;
+    /// Moves records into the columns until the drain is over or nothing more is there. What lies beyond its end stays
+    /// for the next range. What was drained before a stop counts.
+    fn drain(&mut self, drain: &mut Drain) -> Result<(), Stop>;
 }
 
-/// How much was moved into columns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Drained {
-    /// Records.
+/// Records of `[position, end)` on their way into columns.
+pub(super) struct Drain<'a> {
+    /// The first offset that is still wanted.
+    pub position: i64,
+    /// The first offset that is not of the range.
+    pub end: i64,
+    pub columns: &'a mut ColumnsBuilder,
+    /// Records moved so far.
     pub rows: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
+}
+
+impl<'a> Drain<'a> {
+    pub fn new(position: i64, end: i64, columns: &'a mut ColumnsBuilder) -> Self {
+        Self { position, end, columns, rows: 0, bytes: 0 }
+    }
+
+    /// Nothing more is wanted: the range is read, or the columns are full.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.position >= self.end || self.columns.is_full()
+    }
+
+    /// Takes a record at or after the position.
+    #[inline]
+    pub fn push(&mut self, record: &impl Row) {
+        self.bytes += self.columns.push(record) as u64;
+        self.rows += 1;
+        self.position = record.offset() + 1;
+    }
+
+    /// No record lies before `offset`.
+    pub fn pass(&mut self, offset: i64) {
+        self.position = self.position.max(offset.min(self.end));
+    }
 }
 
 /// Why a partition brings no more records until something is decided. The texts say what the brokers said.

@@ -4,6 +4,7 @@
 //! so the position is told by the next record's offset or by the end-of-partition event. Records fetched beyond the
 //! end stay queued for the next batch.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::choice::{Chosen, choose};
 use super::client::ClientLimits;
 use super::columns::{ColumnsBuilder, UnknownColumn};
-use super::partition::{Client, Drained, PartitionReader, Stop};
+use super::partition::{Client, Drain, PartitionReader, Stop};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
@@ -113,6 +114,8 @@ pub struct RangeCounts {
 pub struct KafkaSettings {
     /// librdkafka's names and values.
     pub options: BTreeMap<String, String>,
+    /// librdkafka reads, whatever the options are.
+    pub librdkafka_only: bool,
     /// Offsets that are gone end the query.
     pub fail_on_data_loss: bool,
     /// Longest time without a record; zero: the default.
@@ -176,8 +179,8 @@ impl KafkaReader {
         let Some(client) = state.client.as_ref().map(|connected| connected.client.clone()) else { return Ok(()) };
         for range in ranges.iter().filter(|range| range.start < range.end) {
             let key = (range.topic.clone(), range.partition);
-            if !state.idle.contains_key(&key) {
-                state.idle.insert(key, self.start(&client, range)?);
+            if let Entry::Vacant(place) = state.idle.entry(key) {
+                place.insert(self.start(&client, range)?);
             }
         }
         Ok(())
@@ -346,11 +349,11 @@ impl Reading<'_> {
                 continue;
             }
             let before = sticky.position;
-            let mut drained = Drained::default();
-            let end = self.range.end;
-            let result = sticky.source.drain(&mut sticky.position, end, &mut sticky.columns, &mut drained);
-            self.counts.rows += drained.rows;
-            self.counts.bytes += drained.bytes;
+            let mut drain = Drain::new(before, self.range.end, &mut sticky.columns);
+            let result = sticky.source.drain(&mut drain);
+            self.counts.rows += drain.rows;
+            self.counts.bytes += drain.bytes;
+            sticky.position = drain.position;
             if let Err(stop) = result {
                 self.handle(stop, sticky)?;
             }

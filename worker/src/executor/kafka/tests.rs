@@ -10,7 +10,6 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::fetch::READER_OPTION;
 use super::{KafkaError, KafkaReader, KafkaSettings, Range};
 
 const TOPIC: &str = "logs";
@@ -55,9 +54,9 @@ fn runtime() -> tokio::runtime::Handle {
 }
 
 fn reader(which: &str, servers: &str, fail_on_data_loss: bool) -> KafkaReader {
-    let options = [("bootstrap.servers", servers), (READER_OPTION, which)];
     let settings = KafkaSettings {
-        options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        options: [("bootstrap.servers".to_owned(), servers.to_owned())].into(),
+        librdkafka_only: which == "librdkafka",
         fail_on_data_loss,
         poll_timeout: Duration::from_secs(20),
         queue_bytes: 16 << 20,

@@ -360,7 +360,7 @@ mod tests {
     fn a_stored_object_is_read_in_pieces_that_cut_entries() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = CheckpointStore::open(&folder.path().display().to_string()).expect("a store");
-        let value = |number: u32| (number % 7 != 0).then(|| vec![number as u8; 1_000 + number as usize % 91]);
+        let value = |number: u32| (!number.is_multiple_of(7)).then(|| vec![number as u8; 1_000 + number as usize % 91]);
         let mut writes: Vec<Write> = (0..900u32).map(|number| (number.to_be_bytes().to_vec(), value(number))).collect();
         // Larger than a piece.
         writes.push((vec![1; 2 * PIECE_BYTES], Some(vec![2; PIECE_BYTES])));

@@ -127,7 +127,7 @@ impl<'a> Above<'a> {
     }
 
     fn peek(&self) -> Option<&'a [u8]> {
-        self.cursors.iter().filter_map(|(overlay, at, end)| (at < end).then(|| overlay.key(*at))).min()
+        self.cursors.iter().filter(|(_, at, end)| at < end).map(|(overlay, at, _)| overlay.key(*at)).min()
     }
 
     fn next(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {

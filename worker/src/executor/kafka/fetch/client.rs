@@ -16,8 +16,7 @@ use super::settings::FetchSettings;
 use super::tasks;
 use super::walk::Walker;
 use crate::executor::kafka::client::ClientLimits;
-use crate::executor::kafka::columns::ColumnsBuilder;
-use crate::executor::kafka::partition::{Client, Drained, PartitionReader, Stop, Trouble};
+use crate::executor::kafka::partition::{Client, Drain, PartitionReader, Stop, Trouble};
 
 /// Fetches partitions of one query over connections of its own; ends them when it is dropped.
 pub(in crate::executor::kafka) struct FetchClient {
@@ -137,15 +136,9 @@ impl PartitionReader for FetchedPartition {
         self.load(timeout).unwrap_or(true)
     }
 
-    fn drain(
-        &mut self,
-        position: &mut i64,
-        end: i64,
-        columns: &mut ColumnsBuilder,
-        drained: &mut Drained,
-    ) -> Result<(), Stop> {
-        while *position < end && !columns.is_full() && self.load(Duration::ZERO)? {
-            self.walker.drain(position, end, columns, drained).map_err(|error| stop(&error, *position))?;
+    fn drain(&mut self, drain: &mut Drain) -> Result<(), Stop> {
+        while !drain.is_over() && self.load(Duration::ZERO)? {
+            self.walker.drain(drain).map_err(|error| stop(&error, drain.position))?;
         }
         Ok(())
     }

@@ -26,4 +26,3 @@ mod tests;
 mod walk;
 
 pub(super) use client::FetchClient;
-pub(super) use settings::READER_OPTION;

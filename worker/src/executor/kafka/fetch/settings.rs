@@ -9,9 +9,6 @@ use pyrite_common::net::HostPort;
 use super::walk::Isolation;
 use crate::executor::kafka::client::{ClientLimits, FETCH_BYTES_MAX};
 
-/// The name by which a source asks for one of the readers; not one of librdkafka's.
-pub(in crate::executor::kafka) const READER_OPTION: &str = "pyrite.reader";
-
 const PORT: u16 = 9092;
 /// One answer's bytes of all partitions together; a single batch may be larger.
 const RESPONSE_BYTES_MAX: i32 = 8 << 20;

@@ -15,7 +15,7 @@ use super::aborted::Aborted;
 use super::record_batch::{BatchError, BatchHeader, whole_batches};
 use super::walk::{Chunk, Isolation, Walker};
 use crate::executor::kafka::columns::ColumnsBuilder;
-use crate::executor::kafka::partition::Drained;
+use crate::executor::kafka::partition::Drain;
 
 const CASES: [&str; 13] = [
     "plain",
@@ -129,15 +129,17 @@ fn rows(batch: &RecordBatch) -> Vec<Row> {
 fn read(chunk: Chunk, isolation: Isolation, range: std::ops::Range<i64>, step: i64) -> Result<Vec<Row>, BatchError> {
     let mut walker = Walker::new(isolation);
     walker.load(chunk);
-    let (mut columns, mut drained, mut position) = (columns(), Drained::default(), range.start);
+    let (mut columns, mut position, mut drained) = (columns(), range.start, 0);
     let mut read = Vec::new();
     while position < range.end {
         let end = (position + step).min(range.end);
-        walker.drain(&mut position, end, &mut columns, &mut drained)?;
+        let mut drain = Drain::new(position, end, &mut columns);
+        walker.drain(&mut drain)?;
+        (position, drained) = (drain.position, drained + drain.rows);
         read.extend(rows(&columns.finish().expect("columns of one length")));
         assert_eq!(position, end, "the headers tell that nothing else comes");
     }
-    assert_eq!(drained.rows, read.len() as u64);
+    assert_eq!(drained, read.len() as u64);
     Ok(read)
 }
 
@@ -241,9 +243,11 @@ proptest! {
         let isolation = if is_mended { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
         let mut walker = Walker::new(isolation);
         walker.load(Chunk { batches: batches.into(), aborted: aborted(CASES[case]) });
-        let (mut columns, mut drained, mut position) = (columns(), Drained::default(), start);
+        let mut columns = columns();
         let end = start + length;
-        let result = walker.drain(&mut position, end, &mut columns, &mut drained);
+        let mut drain = Drain::new(start, end, &mut columns);
+        let result = walker.drain(&mut drain);
+        let position = drain.position;
         prop_assert!((start..=end).contains(&position));
         let read = rows(&columns.finish().expect("columns of one length"));
         prop_assert!(read.windows(2).all(|pair| pair[0].0 < pair[1].0));

@@ -11,8 +11,7 @@ use super::aborted::{Aborted, AbortedTransactions};
 use super::codec::unpack;
 use super::cursor::Cursor;
 use super::record_batch::{BatchError, BatchHeader, Codec, records_of};
-use crate::executor::kafka::columns::ColumnsBuilder;
-use crate::executor::kafka::partition::{Drained, Row};
+use crate::executor::kafka::partition::{Drain, Row};
 
 /// The most one batch may take when unpacked. Kafka bounds a batch only as it is stored, at 1 MiB unless told
 /// otherwise.
@@ -114,50 +113,44 @@ impl Walker {
         self.open.is_none() && self.at >= self.batches.len()
     }
 
-    /// Reads until the position reaches `end`, the columns are full or the chunk is done.
-    pub fn drain(
-        &mut self,
-        position: &mut i64,
-        end: i64,
-        columns: &mut ColumnsBuilder,
-        drained: &mut Drained,
-    ) -> Result<(), BatchError> {
-        while *position < end && !columns.is_full() {
-            if self.open.is_none() && !self.open_next(position, end)? {
+    /// Reads until the drain is over or the chunk is done.
+    pub fn drain(&mut self, drain: &mut Drain) -> Result<(), BatchError> {
+        while !drain.is_over() {
+            if self.open.is_none() && !self.open_next(drain)? {
                 break;
             }
-            self.walk(position, end, columns, drained)?;
+            self.walk(drain)?;
         }
         Ok(())
     }
 
-    /// Opens the next batch that may hold records of `[position, end)`. `false`: there is none, or the end is reached.
-    fn open_next(&mut self, position: &mut i64, end: i64) -> Result<bool, BatchError> {
-        while *position < end {
+    /// Opens the next batch that may hold records for the drain. `false`: there is none, or the end is reached.
+    fn open_next(&mut self, drain: &mut Drain) -> Result<bool, BatchError> {
+        while drain.position < drain.end {
             let Some(header) = BatchHeader::read(&self.batches[self.at..])? else {
                 // Only whole batches are loaded, so nothing is left.
                 self.at = self.batches.len();
                 return Ok(false);
             };
-            if header.base_offset >= end {
+            if header.base_offset >= drain.end {
                 // Stays: it is for the next range. What lay between never comes.
-                *position = end;
+                drain.pass(header.base_offset);
                 return Ok(false);
             }
             let start = self.at;
             let batch = &self.batches[start..start + header.length];
-            if header.last_offset >= *position {
+            if header.last_offset >= drain.position {
                 header.check(batch)?;
             }
             self.at += header.length;
             let is_void = self.isolation == Isolation::ReadCommitted && self.aborted.covers(&header);
             if header.is_control() {
                 self.control(&header, start)?;
-            } else if !is_void && header.last_offset >= *position && header.count > 0 {
+            } else if !is_void && header.last_offset >= drain.position && header.count > 0 {
                 self.open = Some(self.open(header, start)?);
                 return Ok(true);
             }
-            *position = (*position).max((header.last_offset + 1).min(end));
+            drain.pass(header.last_offset + 1);
         }
         Ok(false)
     }
@@ -193,46 +186,38 @@ impl Walker {
         Ok(())
     }
 
-    fn walk(
-        &mut self,
-        position: &mut i64,
-        end: i64,
-        columns: &mut ColumnsBuilder,
-        drained: &mut Drained,
-    ) -> Result<(), BatchError> {
+    fn walk(&mut self, drain: &mut Drain) -> Result<(), BatchError> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
         let records = match &open.place {
             Place::Chunk(range) => &self.batches[range.clone()],
             Place::Unpacked => &self.unpacked,
         };
-        let checks_headers = columns.has_headers();
+        let checks_headers = drain.columns.has_headers();
         let mut cursor = Cursor::new(&records[open.at..]);
-        while open.left > 0 && *position < end && !columns.is_full() {
+        while open.left > 0 && !drain.is_over() {
             let before = cursor;
             let record = open.record(&mut cursor)?;
-            if record.offset >= end {
+            if record.offset >= drain.end {
                 // Stays: it is the next range's first record.
                 cursor = before;
-                *position = end;
+                drain.pass(record.offset);
                 break;
             }
             open.left -= 1;
-            if record.offset < *position {
+            if record.offset < drain.position {
                 continue;
             }
             if checks_headers {
                 each_header(record.headers, |_, _| {})?;
             }
-            drained.bytes += columns.push(&record) as u64;
-            drained.rows += 1;
-            *position = record.offset + 1;
+            drain.push(&record);
         }
         open.at = records.len() - cursor.left();
         if open.left == 0 {
             if cursor.left() > 0 {
                 return Err(BatchError::Malformed("bytes follow its last record"));
             }
-            *position = (*position).max((open.header.last_offset + 1).min(end));
+            drain.pass(open.header.last_offset + 1);
             self.open = None;
         }
         Ok(())
