@@ -6,8 +6,8 @@
 Starts a real Kafka, loads the topic with `pyrite loadgen --profile benchmark`, reads it once to warm the page cache,
 then runs both engines in turn and prints one table. Compare figures of one run only: machines and days differ. CPU time
 is that of all the engine's processes, sampled from /proc; peak memory is the largest resident size that one of them had
-(Pyrite's `submit`, which is driver and executor in one here, or Spark's JVM), and the largest sum of all, the Python client
-among them.
+(Pyrite's `submit` with `local[2]`, which is driver and executor in one, or its executor on a cluster, or Spark's JVM), and
+the largest sum of all, the Python client among them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
-from kafka_broker import KafkaBroker, pyrite_home, tail  # noqa: E402
+from kafka_broker import KafkaBroker, free_ports, pyrite_home, tail  # noqa: E402
 
 SAMPLE_SECONDS = 0.05
 TIME_LIMIT_SECONDS = 1800
@@ -105,11 +105,32 @@ def measured(command: list[str], environment: dict[str, str], folder: Path) -> t
     return sum(cpu.values()), peak, engine_peak
 
 
+def pyrite_submit(shards: int) -> list[str]:
+    return [str(ROOT / "bin" / "submit"), "--conf", f"spark.sql.shuffle.partitions={shards}",
+            "--conf", f"spark.sql.streaming.stateStore.providerClass={ROCKSDB}"]
+
+
+def pyrite_environment() -> dict[str, str]:
+    return os.environ | {"PYSPARK_PYTHON": str(pyrite_home() / "venv/bin/python")}
+
+
 def pyrite_command(shards: int) -> tuple[list[str], dict[str, str]]:
-    """How the job is handed to Pyrite."""
-    command = [str(ROOT / "bin" / "submit"), "--master", "local[2]", "--conf", f"spark.sql.shuffle.partitions={shards}",
-               "--conf", f"spark.sql.streaming.stateStore.providerClass={ROCKSDB}"]
-    return command, os.environ | {"PYSPARK_PYTHON": str(pyrite_home() / "venv/bin/python")}
+    """How the job is handed to Pyrite: driver and executor in one process."""
+    return pyrite_submit(shards) + ["--master", "local[2]"], pyrite_environment()
+
+
+def cluster_command(shards: int) -> tuple[list[str], dict[str, str]]:
+    """The same with a master, a worker and one executor, which is the largest of the processes."""
+    master, page = free_ports(2)
+    words = pyrite_submit(shards) + ["--master", f"spark://127.0.0.1:{master}", "--executors", "1",
+                                     "--executor-cores", "2", "--executor-memory", "1G"]
+    script = f"""
+        trap 'kill $(jobs -p); wait' EXIT
+        '{ROOT}/bin/pyrite' master --host 127.0.0.1 --port {master} --webui-port {page} &
+        '{ROOT}/bin/pyrite' worker spark://127.0.0.1:{master} --cores 2 --memory 2G --webui-port 0 --work-dir work &
+        "$@"
+    """
+    return ["bash", "-c", script, "cluster"] + words, pyrite_environment()
 
 
 def spark_command(shards: int) -> tuple[list[str], dict[str, str]]:
@@ -126,7 +147,7 @@ def spark_command(shards: int) -> tuple[list[str], dict[str, str]]:
     return [python], environment
 
 
-ENGINES = {"Pyrite": pyrite_command, "Spark": spark_command}
+ENGINES = {"Pyrite": pyrite_command, "Pyrite cluster": cluster_command, "Spark": spark_command}
 
 
 def run_job(engine: str, bootstrap: str, topic: str, shards: int, *flags: str) -> Run:
@@ -141,7 +162,7 @@ def run_job(engine: str, bootstrap: str, topic: str, shards: int, *flags: str) -
 
 def run_live(engine: str, broker: KafkaBroker, shards: int, seconds: float) -> Run:
     """Runs the job while records come at a fixed rate."""
-    topic = f"live-{engine.lower()}-{shards}"
+    topic = f"live-{engine.lower().replace(' ', '-')}-{shards}"
     broker.create_topic(topic, 2)
     load = subprocess.Popen([str(ROOT / "bin/pyrite"), "loadgen", "--broker", broker.bootstrap, "--topic", topic, "--rps",
                              str(LIVE_RECORDS_PER_SECOND), "--event-time", "millis"], stdout=subprocess.DEVNULL)
@@ -201,7 +222,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--live-seconds", type=float, default=60.0, help="0 leaves the live part out")
     parser.add_argument("--shards", type=int, default=2)
-    parser.add_argument("--engines", default="Pyrite,Spark")
+    parser.add_argument("--engines", default="Pyrite,Pyrite cluster,Spark")
     arguments = parser.parse_args()
     engines = arguments.engines.split(",")
     if "Spark" in engines and (not (pyrite_home() / "spark-jars").exists() or shutil.which("java") is None):

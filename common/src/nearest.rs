@@ -24,6 +24,13 @@ pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>)
     }
 }
 
+/// The first of the names that is none of the known ones, letter case aside, but much like one of them: a slip.
+pub fn slip<'a, 'k>(names: impl IntoIterator<Item = &'a str>, known: &'k [&'k str]) -> Option<(&'a str, &'k str)> {
+    let is_known = |name: &str| known.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let mut unknown = names.into_iter().filter(|name| !is_known(name));
+    unknown.find_map(|name| Some((name, nearest(name, known.iter().copied())?)))
+}
+
 /// Few edits count most (typing mistakes); a shared beginning helps (a cut-off name).
 fn similarity(left: &str, right: &str) -> f64 {
     let edits = strsim::normalized_damerau_levenshtein(left, right);
@@ -41,6 +48,13 @@ mod tests {
         assert_eq!(nearest("--executor-core", flags), Some("--executor-cores"));
         assert_eq!(nearest("--executer-memory", flags), Some("--executor-memory"));
         assert_eq!(nearest("KAFAK", ["kafka", "rate"]), Some("kafka"));
+    }
+
+    #[test]
+    fn a_slip_is_like_a_known_name_and_none() {
+        let known = ["numRows", "truncate"];
+        assert_eq!(slip(["NUMROWS", "foo", "truncat"], &known), Some(("truncat", "truncate")));
+        assert_eq!(slip(["numrows", "foo"], &known), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! folders are served here: a plain path or `file://`. What the objects hold is for `checkpoint` and the executors.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -127,6 +128,13 @@ impl CheckpointStore {
         self.blocking(move |local| local.remove_empty_folder(&folder)).await
     }
 
+    /// Removes what writers below `folder` left that were killed; says how many files. What is younger than `age` may
+    /// still be written.
+    pub async fn remove_abandoned(&self, folder: &str, age: Duration) -> Result<usize, StoreError> {
+        let folder = folder.to_string();
+        self.blocking(move |local| local.remove_abandoned(&folder, age)).await
+    }
+
     /// Proves that of two creations of one name the second fails, and that the first's bytes stay.
     pub async fn prove(&self) -> Result<(), StoreError> {
         let name = format!("probe/{}", Uuid::new_v4());
@@ -215,11 +223,9 @@ fn local_path(location: &str) -> Result<PathBuf, StoreError> {
         let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
         return if path.starts_with('/') { Ok(PathBuf::from(path)) } else { Err(refused()) };
     }
-    let scheme = location.split_once("://").map(|(scheme, _)| scheme);
-    match scheme {
-        Some(name) if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
-            Err(refused())
-        }
+    // As Hadoop's paths: what stands before a colon, and no slash before it, is a scheme.
+    match location.split_once(':') {
+        Some((scheme, _)) if !scheme.is_empty() && !scheme.contains('/') => Err(refused()),
         _ => std::path::absolute(location).map_err(|source| StoreError::Io {
             action: "resolve",
             path: PathBuf::from(location),
@@ -238,7 +244,7 @@ mod tests {
         assert_eq!(local_path("file:///a/b").unwrap(), PathBuf::from("/a/b"));
         assert_eq!(local_path("file:/a/b").unwrap(), PathBuf::from("/a/b"));
         assert!(local_path("relative/dir").unwrap().is_absolute());
-        for other in ["s3://bucket/x", "hdfs://host/x", "file://host/x", ""] {
+        for other in ["s3://bucket/x", "hdfs://host/x", "dbfs:/x", "file://host/x", ""] {
             assert!(matches!(local_path(other), Err(StoreError::Scheme { .. })), "{other}");
         }
     }

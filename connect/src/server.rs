@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use pyrite_common::lifecycle::{Lifecycle, TaskKind};
+use pyrite_common::net::grpc_incoming;
 use pyrite_common::security::{RequireSecret, Secret};
 use pyrite_driver::query::Driver;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::context::Shared;
 use crate::service::ConnectService;
@@ -62,7 +62,7 @@ impl ConnectServer {
         let serve = Server::builder()
             .layer(RequireSecret::new(options.token))
             .add_service(service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop.cancelled_owned());
+            .serve_with_incoming_shutdown(grpc_incoming(listener), stop.cancelled_owned());
         Ok((port, serve))
     }
 }

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pyrite_common::lifecycle::{Lifecycle, TaskKind};
-use pyrite_common::net::{HostPort, grpc_server, listen_nearby};
+use pyrite_common::net::{HostPort, grpc_incoming, grpc_server, listen_nearby};
 use pyrite_common::security::RequireSecret;
 use pyrite_proto::master::master_service_server::MasterServiceServer;
 use pyrite_proto::master::{MasterToApplication, MasterToWorker};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 
 use crate::config::MasterConfig;
@@ -101,7 +100,7 @@ pub async fn start(config: MasterConfig, lifecycle: &Lifecycle) -> Result<Master
     let server = grpc_server()
         .layer(RequireSecret::new(config.secret.clone()))
         .add_service(MasterServiceServer::new(Service::new(inputs)))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), lifecycle.token().clone().cancelled_owned());
+        .serve_with_incoming_shutdown(grpc_incoming(listener), lifecycle.token().clone().cancelled_owned());
     lifecycle.spawn(TaskKind::Critical, "master RPC server", server);
     web::spawn(webui, snapshots.clone(), lifecycle);
 

@@ -113,8 +113,8 @@ def refused(name, work):
 def read(**options):
     return stream(subscribe=os.environ["TOPIC"], **options)
 
-def run(frame, sink="console", mode="append"):
-    query = frame.writeStream.format(sink).outputMode(mode).start()
+def run(frame, sink="console", mode="append", **options):
+    query = frame.writeStream.format(sink).outputMode(mode).options(**options).start()
     query.stop()
 
 refused("source", lambda: spark.readStream.format("kafak").load().schema)
@@ -128,7 +128,9 @@ refused("start", lambda: run(read(startingOffsets="earlist")))
 refused("end", lambda: run(read(endingOffsets="latest")))
 refused("number", lambda: run(read(maxOffsetsPerTrigger="0")))
 refused("reset", lambda: run(read(**{"kafka.auto.offset.reset": "latest"})))
-run(read(startingOffset="latest", anything="goes", **{"kafka.max.poll.recrods": "1"}))
+refused("option", lambda: run(read(startingOffset="latest")))
+refused("checkpoint", lambda: run(read(), chekpointLocation="/nowhere"))
+run(read(anything="goes", **{"kafka.max.poll.recrods": "1"}), anything="goes")
 print("DONE")
 '''
     process = run(pyrite, program, broker.bootstrap, TOPIC=topic)
@@ -144,14 +146,15 @@ print("DONE")
         "start": ("IllegalArgumentException", "did you mean `earliest`"),
         "end": ("IllegalArgumentException", "ending offset not valid in streaming queries"),
         "number": ("IllegalArgumentException", "maxOffsetsPerTrigger"),
+        "option": ("IllegalArgumentException", "did you mean `startingOffsets`"),
+        "checkpoint": ("IllegalArgumentException", "did you mean `checkpointLocation`"),
         "reset": ("IllegalArgumentException", "auto.offset.reset"),
     }
     assert refusals.keys() == wanted.keys(), process.story()
     for name, (kind, words) in wanted.items():
         assert refusals[name].startswith(kind) and words.lower() in refusals[name].lower(), refusals[name]
     assert "DONE" in process.output()
-    # What Spark ignores is ignored; what looks like a slip is said.
-    assert "`startingoffset` of the Kafka source is ignored; did you mean `startingOffsets`?" in process.errors()
+    # What Spark ignores is ignored; what looks like a slip of the client's options is said, as Kafka's client does.
     assert "`kafka.max.poll.recrods` is ignored; did you mean `max.poll.records`?" in process.errors()
     assert "anything" not in process.errors(), process.story()
 

@@ -6,5 +6,8 @@
 //! executor  one stream to its driver ─ source tasks ─ shuffle ─ state shards ─ Prepared
 //! ```
 
+/// Where in its work directory an executor keeps state; worthless when it has ended.
+pub(crate) const STATE_FOLDER: &str = "state";
+
 pub mod daemon;
 pub mod executor;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use pyrite_common::ids::ApplicationId;
 use pyrite_common::lifecycle::{self, Lifecycle, TaskKind};
-use pyrite_common::net::{HostPort, address_towards, grpc_server, is_loopback};
+use pyrite_common::net::{HostPort, address_towards, grpc_incoming, grpc_server, is_loopback};
 use pyrite_common::security::{RequireSecret, Secret};
 use pyrite_connect::{ConnectOptions, ConnectServer};
 use pyrite_driver::executors::{DriverEndpoint, Executors};
@@ -20,7 +20,6 @@ use pyrite_worker::executor::{self, DriverLink, ExecutorConfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
 use uuid::Uuid;
 
 use super::cluster::{self, Away};
@@ -68,7 +67,7 @@ impl Application {
             Master::Local { cores } => {
                 let id = ApplicationId::new(format!("local-{}", chrono::Utc::now().timestamp_millis()));
                 let executors = Executors::new(id.as_str(), Uuid::new_v4().to_string());
-                start_local_executor(&executors, &id, *cores, directory, token);
+                start_local_executor(&executors, &id, *cores, directory, token, report_failure);
                 (executors, None, id)
             }
             Master::Cluster(masters) => {
@@ -170,14 +169,19 @@ fn serve_executors(lobby: Lobby, executors: Executors, token: Secret, lifecycle:
     let server = grpc_server()
         .layer(RequireSecret::new(Some(token)))
         .add_service(DriverEndpoint::server(executors))
-        .serve_with_incoming_shutdown(
-            TcpListenerStream::new(lobby.listener),
-            lifecycle.token().clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(grpc_incoming(lobby.listener), lifecycle.token().clone().cancelled_owned());
     lifecycle.spawn(TaskKind::Critical, "server for executors", server);
 }
 
-fn start_local_executor(executors: &Executors, id: &ApplicationId, cores: usize, directory: &Path, token: Secret) {
+/// Starts the executor of `local[N]`. There is no other: when it ends, so does the application.
+fn start_local_executor(
+    executors: &Executors,
+    id: &ApplicationId,
+    cores: usize,
+    directory: &Path,
+    token: Secret,
+    report_failure: watch::Sender<Option<String>>,
+) {
     let (to_driver, from_driver) = executors.attach_in_process();
     let config = ExecutorConfig {
         executor_id: LOCAL_EXECUTOR.to_owned(),
@@ -189,9 +193,11 @@ fn start_local_executor(executors: &Executors, id: &ApplicationId, cores: usize,
         shuffle_host: Ipv4Addr::LOCALHOST.to_string(),
     };
     lifecycle::spawn("local executor", async move {
-        if let Err(error) = executor::run(config, DriverLink { to_driver, from_driver }).await {
-            tracing::error!("the local executor failed: {}", pyrite_common::error::chain(&error));
-        }
+        let reason = match executor::run(config, DriverLink { to_driver, from_driver }).await {
+            Ok(_) => "the local executor has ended".to_owned(),
+            Err(error) => format!("the local executor failed: {}", pyrite_common::error::chain(&error)),
+        };
+        report_failure.send_replace(Some(reason));
         Ok::<(), Infallible>(())
     });
 }

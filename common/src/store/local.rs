@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,6 +25,9 @@ mod stream;
 const DURABLE_MAX: usize = 4_096;
 /// Tries of a creation whose folder was removed as empty in between.
 const FOLDER_TRIES: u32 = 4;
+/// Where the name of a file that is no object differs, the folder before it included.
+const HIDDEN: &str = "/.";
+const TEMPORARY: &str = "/.tmp-";
 
 /// The local folder behind a store.
 #[derive(Debug, Clone)]
@@ -148,8 +152,38 @@ impl LocalStore {
     }
 
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let folder = folder.trim_end_matches('/');
         let mut names = Vec::new();
+        self.walk(folder, &mut |name, _| {
+            names.extend((!name.contains(HIDDEN)).then_some(name));
+            Ok(())
+        })?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(super) fn remove_abandoned(&self, folder: &str, age: Duration) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        self.walk(folder, &mut |name, entry| {
+            if !name.contains(TEMPORARY) || !is_older(entry, age)? {
+                return Ok(());
+            }
+            match fs::remove_file(entry.path()) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+
+    /// Calls `each` for every file below a folder, hidden ones too, with its name in the store.
+    fn walk(
+        &self,
+        folder: &str,
+        each: &mut dyn FnMut(String, &fs::DirEntry) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let folder = folder.trim_end_matches('/');
         let mut pending = vec![(self.path(folder)?, folder.to_string())];
         while let Some((path, prefix)) = pending.pop() {
             let failed = |source| StoreError::Io { action: "list", path: path.clone(), source };
@@ -161,19 +195,15 @@ impl LocalStore {
             for entry in entries {
                 let entry = entry.map_err(failed)?;
                 let Ok(file_name) = entry.file_name().into_string() else { continue };
-                if file_name.starts_with('.') {
-                    continue;
-                }
                 let name = format!("{prefix}/{file_name}");
-                if entry.file_type().map_err(failed)?.is_dir() {
+                if !entry.file_type().map_err(failed)?.is_dir() {
+                    each(name, &entry).map_err(failed)?;
+                } else if !file_name.starts_with('.') {
                     pending.push((entry.path(), name));
-                } else {
-                    names.push(name);
                 }
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(())
     }
 
     pub(super) fn delete(&self, name: &str) -> Result<(), StoreError> {
@@ -204,6 +234,15 @@ impl LocalStore {
             && name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0']));
         if valid { Ok(self.root.join(name)) } else { Err(StoreError::Name { name: name.to_string() }) }
     }
+}
+
+/// A file that is gone by now is not.
+fn is_older(file: &fs::DirEntry, age: Duration) -> io::Result<bool> {
+    let changed = match file.metadata().and_then(|metadata| metadata.modified()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        changed => changed?,
+    };
+    Ok(SystemTime::now().duration_since(changed).is_ok_and(|since| since > age))
 }
 
 fn write_and_link(mut file: File, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<Created, StoreError> {
@@ -287,6 +326,20 @@ mod tests {
         // From here on it is known.
         store.create("state/log/2", b"2").unwrap();
         assert!(!was_synced(&state));
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path().join("c"));
+        store.create("state/log/1", b"1").unwrap();
+        let left = store.root().join("state/log/.tmp-1");
+        fs::write(&left, b"half").unwrap();
+        assert_eq!(store.list("state").unwrap(), ["state/log/1"]);
+        assert_eq!(store.remove_abandoned("state", Duration::from_secs(60)).unwrap(), 0);
+        assert_eq!(store.remove_abandoned("state", Duration::ZERO).unwrap(), 1);
+        assert!(!left.exists());
+        assert_eq!(store.list("state").unwrap(), ["state/log/1"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The SQL commands that Pyrite has (`SET`, `SHOW TABLES`, `DROP VIEW`), and the functions of `spark.catalog` that go with
 //! them. Each answers with rows of text.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
@@ -62,11 +63,13 @@ fn key_values(pairs: Vec<(String, String)>) -> Result<Rows, SparkError> {
 }
 
 fn show_tables(context: &Context) -> Result<Rows, SparkError> {
-    let names: Vec<String> = context.session.views.lock().iter().map(|view| view.name.to_lowercase()).collect();
+    let mut names: BTreeSet<String> =
+        context.session.views.lock().iter().map(|view| view.name.to_lowercase()).collect();
+    names.extend(context.shared.driver.catalog().names());
     let count = names.len();
     rows(vec![
         ("namespace", Arc::new(StringArray::from(vec![""; count])) as ArrayRef),
-        ("tableName", Arc::new(StringArray::from(names))),
+        ("tableName", Arc::new(StringArray::from_iter_values(names))),
         ("isTemporary", Arc::new(BooleanArray::from(vec![true; count]))),
     ])
 }

@@ -40,6 +40,8 @@ fn processing_time(text: &str) -> Result<Trigger, SparkError> {
         )
         .with("interval", text)),
         IntervalValue::DayTime(micros) => match u64::try_from(micros) {
+            // Spark's default trigger is an interval of zero milliseconds.
+            Ok(0..1000) => Ok(Trigger::Default),
             Ok(micros) => Ok(Trigger::ProcessingTime(Duration::from_millis(micros / 1000))),
             Err(_) => Err(crate::error::illegal_argument(
                 "requirement failed: the interval of trigger should not be negative",
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn intervals_of_the_trigger() {
         assert!(matches!(every("10 seconds"), Ok(Trigger::ProcessingTime(time)) if time == Duration::from_secs(10)));
-        assert!(matches!(every("0 SECONDS"), Ok(Trigger::ProcessingTime(time)) if time.is_zero()));
+        assert!(matches!(every("0 SECONDS"), Ok(Trigger::Default)));
         assert!(matches!(trigger(None), Ok(Trigger::Default)));
         assert_eq!(every("1 month").err().unwrap().class, "_LEGACY_ERROR_TEMP_3262");
         assert_eq!(every("abc").err().unwrap().kind, ExceptionKind::IllegalArgument);

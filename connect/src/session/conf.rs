@@ -25,6 +25,7 @@ pub struct Conf {
 impl Conf {
     /// The settings that the application starts with.
     pub fn new(values: BTreeMap<String, String>) -> Conf {
+        values.iter().for_each(|(key, value)| warn_unheeded(key, value));
         Conf { values }
     }
 
@@ -37,6 +38,9 @@ impl Conf {
             check_modifiable(key)?;
         }
         check_value(key, value)?;
+        if self.get_set(key) != Some(value.trim()) {
+            warn_unheeded(key, value);
+        }
         self.values.insert(key.to_owned(), value.trim().to_owned());
         Ok(())
     }
@@ -135,6 +139,32 @@ fn check_value(key: &str, value: &str) -> Result<(), SparkError> {
     Ok(())
 }
 
+/// Settings that change answers in Spark and not here yet: a program that asks for them should hear of it.
+fn warn_unheeded(key: &str, value: &str) {
+    if let Some(what) = unheeded(key, value) {
+        tracing::warn!("setting `{key}={}` is not supported yet and changes nothing: {what}", value.trim());
+    }
+}
+
+/// What stays as it is in spite of the setting; `None`: the setting is heeded, or is the default.
+fn unheeded(key: &str, value: &str) -> Option<&'static str> {
+    let is = |wanted: &str| value.trim().eq_ignore_ascii_case(wanted);
+    match key {
+        "spark.sql.caseSensitive" if is("true") => Some("names of columns and fields compare without case"),
+        "spark.sql.legacy.timeParserPolicy" if is("legacy") => Some("patterns of times are those of Spark 3 and later"),
+        "spark.sql.jsonGenerator.ignoreNullFields" if is("false") => Some("`to_json` leaves null fields out"),
+        "spark.sql.streaming.stateStore.providerClass"
+            if !PROVIDERS.iter().any(|name| value.trim().ends_with(name)) =>
+        {
+            Some("state is kept in RocksDB")
+        }
+        _ => None,
+    }
+}
+
+/// Spark's own, in whose place Pyrite's state stands.
+const PROVIDERS: [&str; 2] = ["state.RocksDBStateStoreProvider", "state.HDFSBackedStateStoreProvider"];
+
 /// A number with a unit, which the settings of sizes and times take although their defaults print as bare numbers.
 fn is_size(value: &str) -> bool {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -189,6 +219,15 @@ mod tests {
             assert_eq!(conf.set(key, value, SetMode::Strict).unwrap_err().class, class, "{key}={value}");
         }
         conf.set("spark.sql.ansi.enabled", "FALSE", SetMode::Strict).unwrap();
+    }
+
+    #[test]
+    fn settings_without_effect_are_told() {
+        assert!(unheeded("spark.sql.caseSensitive", "TRUE").is_some());
+        assert!(unheeded("spark.sql.caseSensitive", "false").is_none());
+        let provider = "spark.sql.streaming.stateStore.providerClass";
+        assert!(unheeded(provider, "org.foo.Bar").is_some());
+        assert!(unheeded(provider, default_of(provider).unwrap().unwrap()).is_none());
     }
 
     #[test]

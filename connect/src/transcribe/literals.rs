@@ -92,8 +92,15 @@ fn invalid(message: String) -> SparkError {
     SparkError::new(ExceptionKind::Analysis, "INVALID_LITERAL", "42000", message)
 }
 
-/// A decimal as text, such as `-1.50`; precision and scale are the text's where the message has none.
+/// What PySpark gives for a Python decimal, whatever that is: it says nothing of the value.
+const PYTHON_DECIMAL: (Option<i32>, Option<i32>) = (Some(10), Some(0));
+
+/// A decimal as text, such as `-1.50`; precision and scale are the text's where the message has none of its own.
 fn decimal_value(decimal: &literal::Decimal) -> Result<ScalarValue, SparkError> {
+    let (precision, scale) = match (decimal.precision, decimal.scale) {
+        PYTHON_DECIMAL => (None, None),
+        own => own,
+    };
     let bad = || invalid(format!("the literal `{}` is no decimal", decimal.value));
     let text = decimal.value.trim();
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -103,21 +110,21 @@ fn decimal_value(decimal: &literal::Decimal) -> Result<ScalarValue, SparkError> 
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
     let mut unscaled: i128 = digits.parse().map_err(|_| bad())?;
-    let mut scale = i32::try_from(fraction.len()).map_err(|_| bad())? - exponent;
-    let target = decimal.scale.unwrap_or(scale.max(0));
-    while scale < target {
+    let mut own = i32::try_from(fraction.len()).map_err(|_| bad())? - exponent;
+    let target = scale.unwrap_or(own.max(0));
+    while own < target {
         unscaled = unscaled.checked_mul(10).ok_or_else(bad)?;
-        scale += 1;
+        own += 1;
     }
-    while scale > target {
+    while own > target {
         if unscaled % 10 != 0 {
             return Err(bad());
         }
         unscaled /= 10;
-        scale -= 1;
+        own -= 1;
     }
     let needed = unscaled.unsigned_abs().to_string().len() as i32;
-    let precision = decimal.precision.unwrap_or(needed.max(target));
+    let precision = precision.unwrap_or(needed.max(target));
     match decimal_type(Some(precision), Some(target))? {
         DataType::Decimal128(p, s) if needed <= i32::from(p) => Ok(ScalarValue::Decimal128(Some(unscaled), p, s)),
         _ => Err(bad()),
@@ -230,6 +237,8 @@ mod tests {
         assert_eq!(decimal("1.5", Some(10), Some(3)).unwrap(), ScalarValue::Decimal128(Some(1500), 10, 3));
         assert_eq!(decimal("1E+3", None, None).unwrap(), ScalarValue::Decimal128(Some(1000), 4, 0));
         assert_eq!(decimal("0.01", None, None).unwrap(), ScalarValue::Decimal128(Some(1), 2, 2));
+        assert_eq!(decimal("1.1", Some(10), Some(0)).unwrap(), ScalarValue::Decimal128(Some(11), 2, 1));
+        assert_eq!(decimal("100", Some(10), Some(0)).unwrap(), ScalarValue::Decimal128(Some(100), 3, 0));
         assert!(decimal("x", None, None).is_err());
         assert!(decimal("123", Some(2), Some(0)).is_err());
     }

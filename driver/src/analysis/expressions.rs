@@ -9,7 +9,7 @@ use datafusion::scalar::ScalarValue;
 
 use pyrite_engine::cast::{CastMode as EngineCastMode, parse_date, parse_timestamp, parse_timestamp_ntz};
 use pyrite_engine::error::{ExceptionKind, SparkError};
-use pyrite_engine::functions::{Typed, explicit_cast, extract_value, get_field};
+use pyrite_engine::functions::{GetField, Typed, explicit_cast, extract_value, kernel};
 use pyrite_engine::types::{Zone, parse_type, quote_identifier, sql_name};
 
 use super::attribute::{Attribute, attribute_of};
@@ -232,13 +232,14 @@ impl<'a> Resolver<'a> {
     /// `child[key]`: a field, an element, a value.
     fn extract(&self, child: Typed, key: Typed) -> Result<Typed, SparkError> {
         let settings = self.session.settings;
-        let (DataType::Struct(fields), Some(name)) = (&child.data_type, key.literal_text()) else {
-            return extract_value(child, key, settings);
-        };
-        let matches: Vec<_> = fields.iter().filter(|field| same_name(field.name(), name)).collect();
-        let [field] = matches.as_slice() else { return get_field(child.clone(), name, settings) };
-        let typed = field_of(&child, field.name(), field.data_type(), field.is_nullable());
-        Ok(typed.named(format!("{}.{}", child.name, quote_identifier(name))))
+        let written = key.literal_text().map(|name| format!("{}.{}", child.name, quote_identifier(name)));
+        let is_field = matches!(child.data_type, DataType::Struct(_));
+        let typed = extract_value(child, key, settings)?;
+        // As Spark: the name of a struct's field is the one that was asked for.
+        Ok(match written {
+            Some(written) if is_field => typed.named(written),
+            _ => typed,
+        })
     }
 
     fn case(
@@ -334,7 +335,7 @@ fn as_written(found: &Found<'_>) -> Resolved {
 
 fn field_of(base: &Typed, field: &str, data_type: &DataType, nullable: bool) -> Typed {
     Typed {
-        expr: datafusion::functions::core::expr_fn::get_field(base.expr.clone(), field),
+        expr: kernel::call(GetField { name: field.to_owned() }, vec![base.expr.clone()]),
         data_type: data_type.clone(),
         nullable: base.nullable || nullable,
         name: format!("{}.{field}", base.name),

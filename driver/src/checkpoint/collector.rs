@@ -4,6 +4,7 @@
 //! last one. Deleting stops at any error and goes on with the next look; what is left over in between does no harm.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pyrite_common::checkpoint::{CommitFile, LogError, SnapshotManifest, names};
 use pyrite_common::error::Kind;
@@ -39,12 +40,27 @@ pub struct Collector {
     /// What the last look showed.
     seen: Seen,
     unnamed: Unnamed,
+    /// Whether what killed writers left was looked for.
+    has_swept: bool,
 }
+
+/// What is collected. Commits come first: what they name is there already, so a later listing has it.
+const FOLDERS: [&str; 5] = [names::COMMITS, names::OFFSETS, names::TERMS, names::STATE_LOG, names::STATE_SNAPSHOTS];
+
+/// No write takes so long.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Collector {
     /// `batches_retained`: batches before the last that can be gone back to. `operators`: the stateful ones.
     pub fn new(store: CheckpointStore, batches_retained: u64, operators: Vec<u32>) -> Collector {
-        Collector { store, batches_retained, operators, seen: Seen::default(), unnamed: Unnamed::new() }
+        Collector {
+            store,
+            batches_retained,
+            operators,
+            seen: Seen::default(),
+            unnamed: Unnamed::new(),
+            has_swept: false,
+        }
     }
 
     /// Takes away what nobody can need again; says how many objects. `term`: the driver's claim; while there is a
@@ -53,6 +69,11 @@ impl Collector {
     /// # Errors
     /// The store's, and damaged commits: what they need is not known.
     pub async fn run(&mut self, term: u64) -> Result<usize, CollectError> {
+        if !std::mem::replace(&mut self.has_swept, true) {
+            for folder in FOLDERS {
+                self.store.remove_abandoned(folder, ABANDONED_AFTER).await?;
+            }
+        }
         self.look().await?;
         let owner = Owner { term, batches_retained: self.batches_retained, operators: self.operators.clone() };
         let Collection { doomed, unnamed } = collect(&owner, &self.seen, &self.unnamed);
@@ -72,10 +93,10 @@ impl Collector {
         Ok(doomed.len())
     }
 
-    /// Reads what is new. Commits are listed first: what they name is there already, so a later listing has it.
+    /// Reads what is new.
     async fn look(&mut self) -> Result<(), CollectError> {
         let mut listed = BTreeSet::new();
-        for folder in [names::COMMITS, names::OFFSETS, names::TERMS, names::STATE_LOG, names::STATE_SNAPSHOTS] {
+        for folder in FOLDERS {
             listed.extend(self.store.list(folder).await?);
         }
         let Seen { names: seen, commits, manifests } = &mut self.seen;

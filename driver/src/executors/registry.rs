@@ -137,11 +137,20 @@ impl Executors {
     /// The ends of an executor in this process: where it sends, and where it receives.
     pub fn attach_in_process(&self) -> (mpsc::Sender<ExecutorMessage>, mpsc::Receiver<DriverMessage>) {
         let (to_driver, from_executor) = mpsc::channel(OUTGOING_MAX);
-        (to_driver, self.attach(from_executor))
+        // What stalls it stalls the driver too.
+        (to_driver, self.attach_watched(from_executor, Duration::MAX))
     }
 
     /// Takes an executor's messages and gives those for it; the channel closes when it is no longer wanted.
-    pub fn attach(&self, mut from_executor: mpsc::Receiver<ExecutorMessage>) -> mpsc::Receiver<DriverMessage> {
+    pub fn attach(&self, from_executor: mpsc::Receiver<ExecutorMessage>) -> mpsc::Receiver<DriverMessage> {
+        self.attach_watched(from_executor, self.shared.stall_max)
+    }
+
+    fn attach_watched(
+        &self,
+        mut from_executor: mpsc::Receiver<ExecutorMessage>,
+        stall_max: Duration,
+    ) -> mpsc::Receiver<DriverMessage> {
         let (outgoing, to_executor) = mpsc::channel(OUTGOING_MAX);
         let registry = self.clone();
         lifecycle::spawn("executor stream", async move {
@@ -159,7 +168,7 @@ impl Executors {
             let key = info.key.clone();
             tracing::info!(executor = key.id, host = info.host, cores = info.cores, "executor attached");
             registry.joined(info, outgoing).await;
-            let reason = registry.receive(&key, &mut from_executor).await;
+            let reason = registry.receive(&key, &mut from_executor, stall_max).await;
             registry.lost(&key, reason).await;
         });
         to_executor
@@ -228,18 +237,20 @@ impl Executors {
     }
 
     /// Forwards what an executor says until it is gone; says why it is.
-    async fn receive(&self, key: &ExecutorKey, messages: &mut mpsc::Receiver<ExecutorMessage>) -> String {
+    async fn receive(
+        &self,
+        key: &ExecutorKey,
+        messages: &mut mpsc::Receiver<ExecutorMessage>,
+        stall_max: Duration,
+    ) -> String {
         let mut beats = false;
         loop {
-            let received = if beats {
-                tokio::time::timeout(self.shared.stall_max, messages.recv()).await
-            } else {
-                Ok(messages.recv().await)
-            };
+            let received =
+                if beats { tokio::time::timeout(stall_max, messages.recv()).await } else { Ok(messages.recv().await) };
             let received = match received {
                 Ok(Some(received)) => received,
                 Ok(None) => return "its stream ended".to_string(),
-                Err(_) => return format!("it showed no life for {} s", self.shared.stall_max.as_secs()),
+                Err(_) => return format!("it showed no life for {} s", stall_max.as_secs()),
             };
             let Some(received) = received.message else { continue };
             if let Message::Beat(beat) = &received {
@@ -373,7 +384,8 @@ mod tests {
     async fn beats_that_stop_are_a_loss() {
         let executors = Executors::with_stall_max("app".into(), "driver".into(), Duration::from_millis(20));
         let mut query = executors.subscribe("q", "run");
-        let (to_driver, _from_driver) = executors.attach_in_process();
+        let (to_driver, from_executor) = mpsc::channel(OUTGOING_MAX);
+        let _from_driver = executors.attach(from_executor);
         to_driver.send(hello("app")).await.unwrap();
         to_driver.send(say(Message::Beat(Default::default()))).await.unwrap();
         query.events.recv().await;

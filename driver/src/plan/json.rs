@@ -8,6 +8,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use pyrite_engine::cast::Cast;
+use pyrite_engine::functions::GetField;
 use pyrite_engine::functions::kernel::KernelUdf;
 use pyrite_engine::json::{FromJson, Needle, with_projection};
 
@@ -124,11 +125,8 @@ fn is_from_json(expression: &Expr) -> bool {
 
 /// `from_json(..).field`: the call and the field's name.
 fn field_of_call(expression: &Expr) -> Option<(&Expr, &str)> {
-    let Expr::ScalarFunction(call) = expression else { return None };
-    if call.func.name() != "get_field" || call.args.len() != 2 || !is_from_json(&call.args[0]) {
-        return None;
-    }
-    Some((&call.args[0], literal_text(&call.args[1])?))
+    let (name, call) = GetField::of(expression)?;
+    is_from_json(call).then_some((call, name))
 }
 
 fn literal_text(expression: &Expr) -> Option<&str> {

@@ -27,7 +27,7 @@ impl QueryMachine {
             }
             (Claim::SurveyForMetadata, StoreReply::Surveyed { offsets: None, commit: None, .. }) => {
                 let body = Body::Metadata(MetadataFile { id: self.spec.new_query_id.clone() });
-                let (write, ask) = Write::start(LogName::Metadata, body);
+                let (write, ask) = Write::start(now_us, LogName::Metadata, body);
                 self.ask(ask);
                 State::Claim(Claim::CreateMetadata(write))
             }
@@ -83,7 +83,7 @@ impl QueryMachine {
             app: self.spec.app.clone(),
             time_ms: now_us.div_euclid(1000),
         });
-        let (write, ask) = Write::start(LogName::Term(term), body);
+        let (write, ask) = Write::start(now_us, LogName::Term(term), body);
         self.ask(ask);
         State::Claim(Claim::CreateTerm(term, write))
     }

@@ -11,7 +11,7 @@ use super::recover::catch_up_of;
 use super::report::{BatchReport, ends};
 use super::spec::Trigger;
 use super::state::{Batch, Commit, State};
-use super::store::{Body, LogName};
+use super::store::{Body, LogName, StoreReply, StoreRequest};
 use super::watermark::{Watermarks, behind};
 use super::write::{Progress, Write};
 
@@ -25,13 +25,13 @@ impl QueryMachine {
     ) -> State {
         batch.times.add_batch_us = now_us - batch.run_since_us;
         let file = self.commit_file(&batch, attempt, &prepared);
-        let (write, ask) = Write::start(LogName::Commit(batch.number), Body::Commit(file));
+        let (write, ask) = Write::start(now_us, LogName::Commit(batch.number), Body::Commit(file));
         self.ask(ask);
         // The next batch's offsets are asked for while the commit is written.
         if self.spec.trigger == Trigger::Default && !self.stopping {
             self.ask_sources(now_us, ends(&batch.file));
         }
-        State::Commit(Commit { batch, attempt, prepared, write, since_us: now_us })
+        State::Commit(Commit { batch, attempt, prepared, write, is_doubted: false, since_us: now_us })
     }
 
     fn watermarks_after(&self, batch: &Batch, prepared: &BTreeMap<ExecutorKey, PreparedReport>) -> Watermarks {
@@ -72,7 +72,18 @@ impl QueryMachine {
             }
             _ => return State::Commit(commit),
         };
+        if commit.is_doubted {
+            return match reply {
+                StoreReply::TermAbove(None) => self.committed(now_us, commit),
+                reply => self.unexpected(reply),
+            };
+        }
         match commit.write.on_reply(now_us, reply) {
+            Progress::Won if commit.write.took_long(now_us) => {
+                self.ask(StoreRequest::TermAbove(self.term));
+                commit.is_doubted = true;
+                State::Commit(commit)
+            }
             Progress::Won => self.committed(now_us, commit),
             Progress::Lost(Body::Commit(theirs)) => self.adopt_commit(now_us, commit, &theirs),
             Progress::Lost(_) => unreachable!("the name decides what a body is"),
@@ -85,7 +96,7 @@ impl QueryMachine {
     }
 
     fn committed(&mut self, now_us: i64, commit: Commit) -> State {
-        let Commit { batch, attempt, prepared, write, since_us } = commit;
+        let Commit { batch, attempt, prepared, write, since_us, .. } = commit;
         let Body::Commit(file) = write.into_body() else {
             unreachable!("a commit writes a commit");
         };
@@ -93,7 +104,7 @@ impl QueryMachine {
         self.take_position(batch.number, &file, &batch.file);
         self.send_all(&Command::Committed { batch: batch.number, attempt });
         self.batches_run += 1;
-        self.rate.observe(report.input_rows(), batch.times.add_batch_us);
+        self.rate.observe(report.input_rows(), batch.run_since_us + batch.times.add_batch_us - batch.try_since_us);
         self.act(Action::Report(Box::new(report)));
         self.act(Action::DropRows { attempt });
         if self.spec.rules.publish_before_commit {
@@ -151,7 +162,7 @@ impl QueryMachine {
             data_loss: Vec::new(),
             snapshots: Vec::new(),
             map_generation: extra.map_generation,
-            failed_tries: batch.task_failures + batch.unavailable_tries,
+            failed_tries: batch.failed_tries(),
         };
         for prepared in prepared.values() {
             report.add(prepared);

@@ -22,6 +22,8 @@ struct Selection {
     starts: Vec<Offsets>,
     ends: Vec<Offsets>,
     until: Vec<Offsets>,
+    /// The measured rate, and nothing the user asked for, leaves records behind.
+    is_cut_by_rate: bool,
 }
 
 impl QueryMachine {
@@ -108,6 +110,10 @@ impl QueryMachine {
             if has_data {
                 self.last_data_us = Some(now_us);
             }
+            if selection.is_cut_by_rate {
+                // The interval is for what comes, not a limit on how fast the query may catch up.
+                self.due_us = now_us;
+            }
             let times = Durations { latest_offset_us: now_us - since_us, ..Durations::default() };
             let catch_up = self.catch_up(&selection);
             return self.plan(now_us, since_us, selection.starts, selection.ends, selection.until, catch_up, times);
@@ -122,8 +128,9 @@ impl QueryMachine {
     }
 
     /// Cuts what is there to what a batch may take.
-    fn select(&self, now_us: i64, availability: &Availability) -> Selection {
-        let mut selection = Selection { starts: Vec::new(), ends: Vec::new(), until: Vec::new() };
+    fn select(&mut self, now_us: i64, availability: &Availability) -> Selection {
+        let mut selection =
+            Selection { starts: Vec::new(), ends: Vec::new(), until: Vec::new(), is_cut_by_rate: false };
         let sources = self.spec.limits.iter().zip(&self.position.offsets).zip(&availability.sources);
         for ((limits, known), source) in sources {
             let start = starts(known, source);
@@ -136,25 +143,15 @@ impl QueryMachine {
             let end = if !unbounded && limits::waits_for_more(limits, available, self.last_data_us, now_us) {
                 start.clone()
             } else {
-                self.cut(limits, &start, &until)
+                let budget = if self.spec.trigger == Trigger::Once { None } else { self.rate.limit(limits) };
+                budget.map_or_else(|| until.clone(), |budget| limits::cut(budget, &start, &until))
             };
+            selection.is_cut_by_rate |= limits.max_offsets.is_none() && end != until && end != start;
             selection.starts.push(start);
             selection.ends.push(end);
             selection.until.push(until);
         }
         selection
-    }
-
-    fn cut(&self, limits: &limits::Limits, start: &Offsets, until: &Offsets) -> Offsets {
-        if self.spec.trigger == Trigger::Once {
-            return until.clone();
-        }
-        let budget = match (limits.max_offsets, limits.batch_duration_max_us) {
-            (Some(max), _) => max,
-            (None, Some(duration_us)) => self.rate.budget(duration_us),
-            (None, None) => return until.clone(),
-        };
-        limits::cut(budget, start, until)
     }
 
     /// The running catch-up while it is not done; else a new one when this batch leaves records behind.

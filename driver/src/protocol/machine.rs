@@ -68,6 +68,8 @@ pub struct Status {
     /// The batch that is being planned or run, or comes next.
     pub batch: u64,
     pub waits_for_executors: bool,
+    /// The batch that is being planned or run has records to read.
+    pub has_data: bool,
     pub term: u64,
 }
 
@@ -111,8 +113,8 @@ impl QueryMachine {
                 self.state = self.superseded(&format!("{} on {}", claim.app, claim.host), term);
             }
             Event::Stop => self.stop(),
-            Event::ExecutorJoined(info) => self.joined(info),
-            Event::ExecutorLost { executor, .. } => self.lost(&executor),
+            Event::ExecutorJoined(info) => self.joined(now_us, info),
+            Event::ExecutorLost { executor, .. } => self.lost(now_us, &executor),
             Event::QueryRefused { fault, .. } | Event::SourceFailed { fault, fatal: true } => {
                 self.state = self.fail(fault);
             }
@@ -127,7 +129,13 @@ impl QueryMachine {
     /// What it does now.
     pub fn status(&self) -> Status {
         let waits = matches!(&self.state, State::Run(run) if run.waits_for_executors());
-        Status { phase: self.state.phase(), batch: self.next_batch, waits_for_executors: waits, term: self.term }
+        Status {
+            phase: self.state.phase(),
+            batch: self.next_batch,
+            waits_for_executors: waits,
+            has_data: self.state.has_data(),
+            term: self.term,
+        }
     }
 
     /// The id that the checkpoint gives the query, once it is known.
@@ -153,30 +161,30 @@ impl QueryMachine {
         };
     }
 
-    fn joined(&mut self, info: ExecutorInfo) {
+    fn joined(&mut self, now_us: i64, info: ExecutorInfo) {
         if let Some(old) = self.executors.get(&info.key.id)
             && old.key != info.key
         {
             let executor = old.key.clone();
-            self.lost(&executor);
+            self.lost(now_us, &executor);
         }
         let key = info.key.clone();
         self.executors.insert(key.id.clone(), info);
         self.send(&key, Command::StartQuery);
         self.state = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Run(run) => self.joined_in_run(run),
+            State::Run(run) => self.joined_in_run(now_us, run),
             other => other,
         };
     }
 
-    fn lost(&mut self, executor: &ExecutorKey) {
+    fn lost(&mut self, now_us: i64, executor: &ExecutorKey) {
         if self.executors.get(&executor.id).is_none_or(|info| info.key != *executor) {
             return;
         }
         self.executors.remove(&executor.id);
         self.state = match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Run(run) => self.lost_in_run(run, executor),
-            State::Publish(publish) => self.lost_in_publish(publish, executor),
+            State::Run(run) => self.lost_in_run(now_us, run, executor),
+            State::Publish(publish) => self.lost_in_publish(now_us, publish, executor),
             other => other,
         };
     }

@@ -43,7 +43,7 @@ impl QueryMachine {
             PlanStep::CheckTerm => match reply {
                 StoreReply::TermAbove(None) => {
                     let body = Body::Offsets(plan.file.clone());
-                    let (write, ask) = Write::start(LogName::Offsets(self.next_batch), body);
+                    let (write, ask) = Write::start(now_us, LogName::Offsets(self.next_batch), body);
                     self.ask(ask);
                     plan.step = PlanStep::Create(write);
                     State::Plan(plan)
@@ -51,6 +51,11 @@ impl QueryMachine {
                 reply => self.unexpected(reply),
             },
             PlanStep::Create(write) => match write.on_reply(now_us, reply) {
+                Progress::Won if write.took_long(now_us) => {
+                    self.ask(StoreRequest::TermAbove(self.term));
+                    plan.step = PlanStep::CheckAgain;
+                    State::Plan(plan)
+                }
                 Progress::Won => self.planned(now_us, plan),
                 Progress::Lost(Body::Offsets(theirs)) => self.adopt_plan(now_us, theirs),
                 Progress::Lost(_) => unreachable!("the name decides what a body is"),
@@ -60,6 +65,10 @@ impl QueryMachine {
                     State::Plan(plan)
                 }
             },
+            PlanStep::CheckAgain => match reply {
+                StoreReply::TermAbove(None) => self.planned(now_us, plan),
+                reply => self.unexpected(reply),
+            },
         }
     }
 
@@ -67,7 +76,7 @@ impl QueryMachine {
         let mut times = plan.times;
         times.wal_commit_us = now_us - plan.since_us - times.latest_offset_us;
         let batch = self.batch(now_us, plan.file, plan.latest, plan.since_us, times);
-        self.start_try(batch)
+        self.start_try(now_us, batch)
     }
 
     /// Another driver planned this batch: of a higher term, it runs the query; of a lower, its plan is the plan.
@@ -86,7 +95,7 @@ impl QueryMachine {
     pub(super) fn run_plan(&mut self, now_us: i64, file: OffsetsFile) -> State {
         let file = self.completed(file);
         let batch = self.batch(now_us, file, Vec::new(), now_us, Durations::default());
-        self.start_try(batch)
+        self.start_try(now_us, batch)
     }
 
     fn batch(
@@ -104,8 +113,10 @@ impl QueryMachine {
             times,
             started_us,
             run_since_us: now_us,
+            try_since_us: now_us,
             task_failures: 0,
             unavailable_tries: 0,
+            has_lost_one: false,
             unreachable: Default::default(),
         })
     }

@@ -78,7 +78,7 @@ impl QueryMachine {
     }
 
     /// What a lost executor prepared is durable; only a slot it had yet to publish needs another try.
-    pub(super) fn lost_in_publish(&mut self, publish: Publish, executor: &ExecutorKey) -> State {
+    pub(super) fn lost_in_publish(&mut self, now_us: i64, publish: Publish, executor: &ExecutorKey) -> State {
         if !publish.waiting.contains(executor) {
             return State::Publish(publish);
         }
@@ -86,7 +86,7 @@ impl QueryMachine {
         if self.stopping {
             return self.finish();
         }
-        self.start_try(publish.batch)
+        self.start_try(now_us, publish.batch)
     }
 
     fn published(

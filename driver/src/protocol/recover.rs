@@ -21,7 +21,7 @@ impl QueryMachine {
     pub(super) fn on_recover(&mut self, now_us: i64, recover: Recover, event: Event) -> State {
         match (recover, event) {
             (Recover::ResolveStart { source }, Event::StartResolved { source: of, offsets }) if source == of => {
-                let (write, ask) = Write::start(LogName::SourceStart(source), Body::SourceStart(offsets));
+                let (write, ask) = Write::start(now_us, LogName::SourceStart(source), Body::SourceStart(offsets));
                 self.ask(ask);
                 State::Recover(Recover::CreateStart { source, write })
             }

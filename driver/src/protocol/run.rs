@@ -25,10 +25,11 @@ impl Run {
 
 impl QueryMachine {
     /// The next attempt of a batch on the executors there are.
-    pub(super) fn start_try(&mut self, batch: Box<Batch>) -> State {
+    pub(super) fn start_try(&mut self, now_us: i64, mut batch: Box<Batch>) -> State {
         if self.executors.is_empty() {
             return State::Run(Run { batch, try_: Try::NoExecutors });
         }
+        batch.try_since_us = now_us;
         self.epoch += 1;
         let attempt = self.attempt();
         let message = self.run_batch(&batch);
@@ -96,7 +97,7 @@ impl QueryMachine {
     pub(super) fn on_run(&mut self, now_us: i64, mut run: Run, event: Event) -> State {
         match event {
             Event::Wake => match run.try_ {
-                Try::BackingOff { until_us } if now_us >= until_us => self.start_try(run.batch),
+                Try::BackingOff { until_us } if now_us >= until_us => self.start_try(now_us, run.batch),
                 Try::BackingOff { until_us } => {
                     self.act(Action::Wake { at_us: until_us });
                     State::Run(run)
@@ -139,15 +140,19 @@ impl QueryMachine {
         self.back_off(now_us, batch)
     }
 
-    pub(super) fn joined_in_run(&mut self, run: Run) -> State {
-        if run.waits_for_executors() { self.start_try(run.batch) } else { State::Run(run) }
+    pub(super) fn joined_in_run(&mut self, now_us: i64, run: Run) -> State {
+        if run.waits_for_executors() { self.start_try(now_us, run.batch) } else { State::Run(run) }
     }
 
-    pub(super) fn lost_in_run(&mut self, run: Run, executor: &ExecutorKey) -> State {
+    /// The first loss costs a batch no time. A batch that its executors do not survive must not kill them in turn.
+    pub(super) fn lost_in_run(&mut self, now_us: i64, mut run: Run, executor: &ExecutorKey) -> State {
         match &run.try_ {
             Try::Running { waiting, prepared, .. } if waiting.contains(executor) || prepared.contains_key(executor) => {
                 self.give_up_try();
-                self.start_try(run.batch)
+                if std::mem::replace(&mut run.batch.has_lost_one, true) {
+                    return self.back_off(now_us, run.batch);
+                }
+                self.start_try(now_us, run.batch)
             }
             Try::Running { .. } | Try::NoExecutors | Try::BackingOff { .. } => State::Run(run),
         }
@@ -176,7 +181,7 @@ impl QueryMachine {
                 if batch.task_failures >= self.spec.task_failures_max {
                     return self.fail(fault_of(failure));
                 }
-                self.start_try(batch)
+                self.start_try(now_us, batch)
             }
             FailureKind::Unavailable => {
                 if let Some(peer) = failure.unreachable {

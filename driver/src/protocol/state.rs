@@ -84,6 +84,18 @@ impl State {
             State::Stopped => Phase::Stopped,
         }
     }
+
+    /// Whether the batch that is planned or run has records to read.
+    pub(super) fn has_data(&self) -> bool {
+        let file = match self {
+            State::Plan(plan) => &plan.file,
+            State::Run(run) => &run.batch.file,
+            State::Publish(publish) => &publish.batch.file,
+            State::Commit(commit) => &commit.batch.file,
+            State::Claim(_) | State::Recover(_) | State::Idle(_) | State::Stopped => return false,
+        };
+        file.pyrite.as_ref().is_some_and(|extra| !extra.splits.is_empty())
+    }
 }
 
 #[derive(Debug)]
@@ -155,6 +167,8 @@ pub(super) struct Plan {
 pub(super) enum PlanStep {
     CheckTerm,
     Create(Write),
+    /// The plan stands in the checkpoint, but it took long: is the checkpoint still ours?
+    CheckAgain,
 }
 
 /// The batch that is under way, through all its tries.
@@ -168,10 +182,21 @@ pub(super) struct Batch {
     pub started_us: i64,
     /// When its first try began.
     pub run_since_us: i64,
+    /// When its newest try began.
+    pub try_since_us: i64,
     pub task_failures: u32,
     pub unavailable_tries: u32,
+    /// An executor was lost and the batch tried again at once; after the next loss it waits.
+    pub has_lost_one: bool,
     /// Who could not reach whom.
     pub unreachable: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Batch {
+    /// Tries that led to nothing.
+    pub fn failed_tries(&self) -> u32 {
+        self.task_failures + self.unavailable_tries + u32::from(self.has_lost_one)
+    }
 }
 
 #[derive(Debug)]
@@ -201,6 +226,8 @@ pub(super) struct Commit {
     pub attempt: AttemptId,
     pub prepared: BTreeMap<ExecutorKey, PreparedReport>,
     pub write: Write,
+    /// The commit stands in the checkpoint, but it took long: is the checkpoint still ours?
+    pub is_doubted: bool,
     pub since_us: i64,
 }
 

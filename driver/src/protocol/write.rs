@@ -5,6 +5,8 @@ use super::store::{Body, LogName, StoreReply, StoreRequest};
 /// Tries of one write before the store counts as refusing.
 const TRIES_MAX: u32 = 6;
 const BACKOFF_FIRST_US: i64 = 50_000;
+/// No driver claims a checkpoint and runs as many batches as it retains in less.
+const DOUBT_US: i64 = 100_000;
 
 /// A creation under way.
 #[derive(Debug)]
@@ -12,6 +14,7 @@ pub(super) struct Write {
     name: LogName,
     body: Body,
     tries: u32,
+    since_us: i64,
     /// Set while waiting to try again.
     pub retry_at_us: Option<i64>,
     last_problem: String,
@@ -33,9 +36,9 @@ pub(super) enum Progress {
 
 impl Write {
     /// The write and its first request.
-    pub(super) fn start(name: LogName, body: Body) -> (Write, StoreRequest) {
+    pub(super) fn start(now_us: i64, name: LogName, body: Body) -> (Write, StoreRequest) {
         let ask = StoreRequest::Create { name, body: body.clone() };
-        (Write { name, body, tries: 1, retry_at_us: None, last_problem: String::new() }, ask)
+        (Write { name, body, tries: 1, since_us: now_us, retry_at_us: None, last_problem: String::new() }, ask)
     }
 
     pub(super) fn on_reply(&mut self, now_us: i64, reply: StoreReply) -> Progress {
@@ -56,6 +59,12 @@ impl Write {
             StoreReply::Corrupt(problem) => Progress::Failed(problem),
             StoreReply::Surveyed { .. } | StoreReply::TermAbove(_) => unreachable!("a write asks for no survey"),
         }
+    }
+
+    /// Whether, in the time it took, another driver can have claimed the checkpoint, gone on, and collected the object
+    /// that would have stood in the way of this one.
+    pub(super) fn took_long(&self, now_us: i64) -> bool {
+        now_us - self.since_us > DOUBT_US
     }
 
     /// What was written, once it is won.
@@ -97,18 +106,18 @@ mod tests {
 
     #[test]
     fn a_lost_reply_is_settled_by_the_nonce() {
-        let (mut write, _) = Write::start(LogName::Term(1), term("mine"));
+        let (mut write, _) = Write::start(0, LogName::Term(1), term("mine"));
         let read = Progress::Ask(StoreRequest::Read { name: LogName::Term(1) });
         assert_eq!(write.on_reply(0, StoreReply::Uncertain("timed out".into())), read);
         assert_eq!(write.on_reply(0, value(term("mine"))), Progress::Won);
-        let (mut write, _) = Write::start(LogName::Term(1), term("mine"));
+        let (mut write, _) = Write::start(0, LogName::Term(1), term("mine"));
         assert_eq!(write.on_reply(0, StoreReply::Exists), read);
         assert_eq!(write.on_reply(0, value(term("theirs"))), Progress::Lost(term("theirs")));
     }
 
     #[test]
     fn a_write_that_never_arrived_is_tried_again_then_given_up() {
-        let (mut write, _) = Write::start(LogName::Term(1), term("mine"));
+        let (mut write, _) = Write::start(0, LogName::Term(1), term("mine"));
         let mut tries = 0;
         loop {
             write.on_reply(0, StoreReply::Uncertain("no space".into()));

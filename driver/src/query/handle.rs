@@ -213,18 +213,17 @@ impl Query {
     }
 
     /// What the query does now.
-    pub(super) fn set_status(&self, status: impl Into<String>, activity: Activity) {
+    pub(super) fn set_status(&self, status: impl Into<String>, activity: Activity, has_data: bool) {
         let mut view = self.shared.view.lock();
         view.status = status.into();
         view.is_trigger_active = activity == Activity::InTrigger;
-        view.is_data_available &= activity == Activity::InTrigger;
+        view.is_data_available = has_data;
     }
 
     pub(super) fn add_progress(&self, progress: Value) {
         let progress = Arc::new(progress);
         {
             let mut view = self.shared.view.lock();
-            view.is_data_available = progress["numInputRows"].as_u64().is_some_and(|rows| rows > 0);
             if view.progress.len() >= self.shared.progress_max {
                 view.progress.pop_front();
             }

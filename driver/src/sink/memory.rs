@@ -22,14 +22,19 @@ pub struct MemoryCatalog {
 #[derive(Clone)]
 struct Table {
     schema: SchemaRef,
-    batches: Vec<RecordBatch>,
+    batches: Arc<RwLock<Vec<RecordBatch>>>,
 }
 
 impl MemoryCatalog {
     /// A table's columns under Spark's names and its rows so far.
     pub fn get(&self, name: &str) -> Option<(SchemaRef, Vec<RecordBatch>)> {
         let tables = self.tables.read();
-        tables.get(&name.to_lowercase()).map(|table| (table.schema.clone(), table.batches.clone()))
+        tables.get(&name.to_lowercase()).map(|table| (table.schema.clone(), table.batches.read().clone()))
+    }
+
+    /// The tables' names, lower case.
+    pub fn names(&self) -> Vec<String> {
+        self.tables.read().keys().cloned().collect()
     }
 }
 
@@ -37,20 +42,25 @@ impl MemoryCatalog {
 pub struct MemorySink {
     catalog: MemoryCatalog,
     name: String,
+    table: Table,
     mode: OutputMode,
     last: Option<u64>,
 }
 
 impl MemorySink {
-    /// Makes the table, empty; one of that name from an ended query is replaced, as Spark.
-    pub fn create(catalog: &MemoryCatalog, name: &str, schema: SchemaRef, mode: OutputMode) -> MemorySink {
-        let name = name.to_lowercase();
-        catalog.tables.write().insert(name.clone(), Table { schema, batches: Vec::new() });
-        MemorySink { catalog: catalog.clone(), name, mode, last: None }
+    /// A sink with an empty table, which the catalog shows when the query has started.
+    pub fn new(catalog: &MemoryCatalog, name: &str, schema: SchemaRef, mode: OutputMode) -> MemorySink {
+        let table = Table { schema, batches: Arc::default() };
+        MemorySink { catalog: catalog.clone(), name: name.to_lowercase(), table, mode, last: None }
     }
 }
 
 impl BatchSink for MemorySink {
+    /// A table of that name is replaced, as Spark.
+    fn query_started(&mut self) {
+        self.catalog.tables.write().insert(self.name.clone(), self.table.clone());
+    }
+
     fn add_batch(&mut self, batch: u64, rows: &mut Rows<'_>) -> Result<(), SparkError> {
         if self.last.is_some_and(|last| batch <= last) {
             return Ok(());
@@ -60,12 +70,11 @@ impl BatchSink for MemorySink {
         while let Some(rows) = rows.next()? {
             added.push(rows);
         }
-        if let Some(table) = self.catalog.tables.write().get_mut(&self.name) {
-            if self.mode == OutputMode::Complete {
-                table.batches.clear();
-            }
-            table.batches.append(&mut added);
+        let mut batches = self.table.batches.write();
+        if self.mode == OutputMode::Complete {
+            batches.clear();
         }
+        batches.append(&mut added);
         self.last = Some(batch);
         Ok(())
     }
@@ -95,7 +104,9 @@ mod tests {
     fn append_adds_complete_replaces_and_a_repeat_changes_nothing() {
         let catalog = MemoryCatalog::default();
         let (schema, batch) = rows(vec![1, 2]);
-        let mut sink = MemorySink::create(&catalog, "t", schema.clone(), OutputMode::Append);
+        let mut sink = MemorySink::new(&catalog, "t", schema.clone(), OutputMode::Append);
+        assert!(catalog.get("t").is_none());
+        sink.query_started();
         add(&mut sink, 0, &batch);
         add(&mut sink, 0, &batch);
         add(&mut sink, 1, &batch);
@@ -103,7 +114,9 @@ mod tests {
         let lost = Err(SparkError::unsupported("x"));
         assert!(sink.add_batch(2, &mut Rows::new([Ok(batch.clone()), lost].into_iter())).is_err());
         assert_eq!(count(&catalog), 4, "a batch that fails leaves nothing");
-        let mut sink = MemorySink::create(&catalog, "t", schema, OutputMode::Complete);
+        let mut sink = MemorySink::new(&catalog, "t", schema, OutputMode::Complete);
+        assert_eq!(count(&catalog), 4, "a query that has not started replaces nothing");
+        sink.query_started();
         add(&mut sink, 0, &batch);
         add(&mut sink, 1, &batch);
         assert_eq!(count(&catalog), 2);

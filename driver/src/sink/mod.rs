@@ -10,7 +10,7 @@ mod table_print;
 use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use pyrite_common::nearest::nearest;
+use pyrite_common::nearest::{nearest, slip};
 use pyrite_engine::error::{ExceptionKind, SparkError};
 use pyrite_engine::plan::OutputMode;
 use pyrite_engine::types::Zone;
@@ -22,6 +22,9 @@ pub use table_print::{TableFormat, format_table};
 
 /// Where a query's rows go.
 pub trait BatchSink: Send {
+    /// The query has started: nothing refuses it any more, and no batch came yet.
+    fn query_started(&mut self) {}
+
     /// Takes a batch's rows, as many of them as it needs. A batch that was taken already is left out.
     ///
     /// # Errors
@@ -48,6 +51,10 @@ pub struct Opened {
     pub description: String,
 }
 
+/// Options of all sinks, and those of each that has its own.
+const OPTIONS: &[&str] = &["checkpointLocation", "path", "queryName"];
+const CONSOLE_OPTIONS: &[&str] = &["checkpointLocation", "path", "queryName", "numRows", "truncate"];
+
 const FORMATS: &[&str] = &["console", "memory", "noop"];
 /// Spark's other sinks.
 const FORMATS_TO_COME: &[&str] =
@@ -58,6 +65,7 @@ const FORMATS_TO_COME: &[&str] =
 /// # Errors
 /// An unknown format with the nearest one, a sink to come by its name, options that the sink refuses.
 pub fn open(request: &SinkRequest<'_>, catalog: &MemoryCatalog, run_id: &uuid::Uuid) -> Result<Opened, SparkError> {
+    refuse_slips(request)?;
     match request.format {
         "console" => {
             let sink = ConsoleSink::new(request.options, request.schema.clone(), request.zone.clone())?;
@@ -67,7 +75,7 @@ pub fn open(request: &SinkRequest<'_>, catalog: &MemoryCatalog, run_id: &uuid::U
         }
         "memory" => {
             let name = request.name.ok_or_else(|| illegal("queryName must be specified for memory sink"))?;
-            let sink = MemorySink::create(catalog, name, request.schema.clone(), request.mode);
+            let sink = MemorySink::new(catalog, name, request.schema.clone(), request.mode);
             Ok(Opened { sink: Some(Box::new(sink)), description: "MemorySink".to_string() })
         }
         "noop" => Ok(Opened { sink: None, description: "NoopTable".to_string() }),
@@ -81,6 +89,18 @@ pub fn open(request: &SinkRequest<'_>, catalog: &MemoryCatalog, run_id: &uuid::U
                 "Failed to find the data source: {unknown}. Make sure the provider name is correct and the package is properly registered and compatible with your Spark version.{hint}"
             );
             Err(SparkError::analysis("DATA_SOURCE_NOT_FOUND", "42K02", message).with("provider", unknown))
+        }
+    }
+}
+
+/// As Spark, options that nobody knows are ignored; a misspelled `checkpointLocation` would lose a query's state.
+fn refuse_slips(request: &SinkRequest<'_>) -> Result<(), SparkError> {
+    let known = if request.format == "console" { CONSOLE_OPTIONS } else { OPTIONS };
+    match slip(request.options.keys().map(String::as_str), known) {
+        None => Ok(()),
+        Some((name, meant)) => {
+            let format = request.format;
+            Err(illegal(format!("option `{name}` of the {format} sink is unknown; did you mean `{meant}`?")))
         }
     }
 }

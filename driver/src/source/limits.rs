@@ -68,6 +68,8 @@ pub struct RateMeter {
     records_per_us: Option<f64>,
     /// The largest batch measured: the next is at most so many times it.
     largest: u64,
+    /// The last budget. A batch that used it up says something however small it was.
+    budget: Option<u64>,
 }
 
 /// The first batch of a catch-up, when no rate is known.
@@ -82,7 +84,8 @@ const NEWEST_WEIGHT: f64 = 0.5;
 impl RateMeter {
     /// Takes a finished batch into account.
     pub fn observe(&mut self, records: u64, duration_us: i64) {
-        if records < MEASURED_RECORDS_MIN || duration_us <= 0 {
+        let enough = self.budget.map_or(MEASURED_RECORDS_MIN, |budget| budget.min(MEASURED_RECORDS_MIN));
+        if records < enough || duration_us <= 0 {
             return;
         }
         let rate = records as f64 / duration_us as f64;
@@ -91,8 +94,16 @@ impl RateMeter {
         self.largest = self.largest.max(records);
     }
 
+    /// How many records the next batch of a source may have; `None`: all there are.
+    pub fn limit(&mut self, limits: &Limits) -> Option<u64> {
+        limits.max_offsets.or_else(|| {
+            self.budget = limits.batch_duration_max_us.map(|duration_us| self.budget(duration_us));
+            self.budget
+        })
+    }
+
     /// How many records a batch of that duration has; at least one.
-    pub fn budget(&self, duration_max_us: i64) -> u64 {
+    fn budget(&self, duration_max_us: i64) -> u64 {
         let Some(rate) = self.records_per_us else { return FIRST_RECORDS };
         let by_rate = (rate * duration_max_us as f64) as u64;
         by_rate.min(self.largest.saturating_mul(GROWTH_MAX)).max(1)
@@ -138,6 +149,23 @@ mod tests {
         assert_eq!(meter.budget(5_000_000), 5_000_000);
         meter.observe(5, 1_000_000);
         assert_eq!(meter.budget(5_000_000), 5_000_000);
+    }
+
+    #[test]
+    fn a_rate_once_measured_too_low_recovers() {
+        let limits = Limits { batch_duration_max_us: Some(5_000_000), ..Limits::default() };
+        let mut meter = RateMeter::default();
+        assert_eq!(meter.limit(&limits), Some(FIRST_RECORDS));
+        meter.observe(100_000, 600_000_000);
+        let small = meter.limit(&limits).unwrap();
+        assert!(small < MEASURED_RECORDS_MIN);
+        for _ in 0..20 {
+            let records = meter.limit(&limits).unwrap();
+            meter.observe(records, 1_000 + records as i64);
+        }
+        assert!(meter.limit(&limits).unwrap() > 1_000_000);
+        let fixed = Limits { max_offsets: Some(7), ..limits };
+        assert_eq!(meter.limit(&fixed), Some(7));
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyrite_common::checkpoint::TopicPartition;
-use pyrite_common::nearest::{nearest, suggestion};
+use pyrite_common::nearest::{slip, suggestion};
 use pyrite_engine::error::{ExceptionKind, SparkError};
 
 use super::kafka_options::to_librdkafka;
@@ -87,7 +87,8 @@ pub struct KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// Reads a reader's options (names in any case; what Spark ignores is ignored) under a session's settings.
+    /// Reads a reader's options (names in any case; those like none of Spark's are ignored, as in Spark) under a
+    /// session's settings.
     ///
     /// # Errors
     /// `IllegalArgumentException`, as Spark, with the nearest valid value where there is one.
@@ -95,8 +96,9 @@ impl KafkaOptions {
         options: &BTreeMap<String, String>,
         settings: &BTreeMap<String, String>,
     ) -> Result<KafkaOptions, SparkError> {
-        for slip in slips(options) {
-            tracing::warn!("{slip}");
+        let names = options.keys().map(String::as_str).filter(|name| !name.to_lowercase().starts_with("kafka."));
+        if let Some((name, meant)) = slip(names, &NAMES) {
+            return Err(illegal(format!("option `{name}` of the Kafka source is unknown; did you mean `{meant}`?")));
         }
         let options: BTreeMap<String, String> =
             options.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
@@ -129,19 +131,6 @@ impl KafkaOptions {
     pub fn servers(&self) -> &str {
         self.client.get("bootstrap.servers").map_or("", String::as_str)
     }
-}
-
-/// As Spark, names that nobody knows are ignored; those that look like slips are worth a word.
-fn slips(options: &BTreeMap<String, String>) -> Vec<String> {
-    let slip = |name: &String| {
-        let is_known = NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
-        if is_known || name.to_lowercase().starts_with("kafka.") {
-            return None;
-        }
-        let meant = nearest(name, NAMES.iter().copied())?;
-        Some(format!("unknown option `{name}` of the Kafka source is ignored; did you mean `{meant}`?"))
-    };
-    options.keys().filter_map(slip).collect()
 }
 
 fn illegal(message: impl std::fmt::Display) -> SparkError {
@@ -311,11 +300,12 @@ mod tests {
 
     #[test]
     fn slips_are_told_from_what_spark_ignores() {
-        let given = ["startingOffset", "SUBSCRIBE", "anything", "kafka.group.idd", "maxOffsetPerTrigger"];
-        let found = slips(&given.into_iter().map(|name| (name.to_string(), String::new())).collect());
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("`maxOffsetPerTrigger`") && found[0].contains("`maxOffsetsPerTrigger`"), "{found:?}");
-        assert!(found[1].contains("did you mean `startingOffsets`"), "{found:?}");
+        let slip = refused(&[("SUBSCRIBE", "t"), ("anything", "x"), ("maxOffsetPerTrigger", "1")]);
+        assert!(
+            slip.contains("`maxOffsetPerTrigger`") && slip.contains("did you mean `maxOffsetsPerTrigger`?"),
+            "{slip}"
+        );
+        assert!(parse(&[("subscribe", "t"), ("anything", "x"), ("kafka.group.idd", "x")]).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::arguments::{mismatch, scalar};
 use super::coercion::common_type_of;
-use super::kernel::{Kernel, call as kernel_call};
+use super::kernel::call as kernel_call;
 use super::nested::{ArrayItem, Container, GetArrayField, GetField, Indexing, Make, MapValue, Size};
 use super::registry::{Build, Built, Call, ExprSettings, Function, Typed};
 use super::typed::implicit_cast;
@@ -38,11 +38,7 @@ fn field_name(argument: &Typed, index: usize) -> String {
     match &argument.expr {
         Expr::Alias(alias) => alias.name.clone(),
         Expr::Column(_) => argument.name.clone(),
-        Expr::ScalarFunction(function) if function.func.name() == GetField::NAME => {
-            let last = argument.name.rsplit('.').next().unwrap_or(&argument.name);
-            last.trim_matches('`').to_owned()
-        }
-        _ => format!("col{}", index + 1),
+        other => GetField::of(other).map_or_else(|| format!("col{}", index + 1), |(name, _)| name.to_owned()),
     }
 }
 
@@ -126,7 +122,7 @@ pub fn get_field(parent: Typed, name: &str, settings: &ExprSettings) -> Result<T
             let text = format!("{}.{}", parent.name, quote_identifier(field.name()));
             let nullable = parent.nullable || field.is_nullable();
             Ok(Typed::new(
-                kernel_call(GetField { index }, vec![parent.expr]),
+                kernel_call(GetField { name: field.name().clone() }, vec![parent.expr]),
                 field.data_type().clone(),
                 nullable,
                 text,
@@ -160,7 +156,8 @@ pub fn get_field(parent: Typed, name: &str, settings: &ExprSettings) -> Result<T
 
 /// The position of a field by its name in any case.
 fn field_index(name: &str, fields: &Fields) -> Result<usize, SparkError> {
-    let found: Vec<usize> = (0..fields.len()).filter(|at| fields[*at].name().eq_ignore_ascii_case(name)).collect();
+    let found: Vec<usize> =
+        (0..fields.len()).filter(|at| fields[*at].name().to_lowercase() == name.to_lowercase()).collect();
     match found[..] {
         [index] => Ok(index),
         [] => Err(field_not_found(name, fields)),
@@ -183,6 +180,9 @@ fn field_not_found(name: &str, fields: &Fields) -> SparkError {
 pub fn extract_value(parent: Typed, key: Typed, settings: &ExprSettings) -> Result<Typed, SparkError> {
     let name = format!("{}[{}]", parent.name, key.name);
     match &parent.data_type {
+        DataType::List(element) if is_field_of_structs(element, &key) => {
+            get_field(parent, key.literal_text().unwrap_or_default(), settings)
+        }
         DataType::Struct(_) => match key.literal_text() {
             Some(field) => get_field(parent, field, settings),
             None => Err(SparkError::analysis(
@@ -198,6 +198,11 @@ pub fn extract_value(parent: Typed, key: Typed, settings: &ExprSettings) -> Resu
         DataType::Map(..) => map_value(parent, key, name, settings),
         _ => get_field(parent, &key.name, settings),
     }
+}
+
+/// `structs.name`, with the name as a literal.
+fn is_field_of_structs(element: &Field, key: &Typed) -> bool {
+    matches!(element.data_type(), DataType::Struct(_)) && key.literal_text().is_some()
 }
 
 fn array_item(

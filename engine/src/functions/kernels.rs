@@ -52,8 +52,6 @@ pub fn datafusion_function(name: &str) -> Option<Arc<ScalarUDF>> {
         "contains" => string::contains(),
         "starts_with" => string::starts_with(),
         "ends_with" => string::ends_with(),
-        // By name, so that a planner may narrow the struct below it.
-        "get_field" => datafusion::functions::core::get_field(),
         _ => return None,
     })
 }

@@ -40,6 +40,7 @@ pub use containers::{extract_value, get_field};
 pub use datetime_pattern::{DateTimePattern, ParseFailure};
 pub use interval::{CalendarInterval, parse_interval};
 pub use lookup::{lookup, suggest};
+pub use nested::GetField;
 pub use registry::{AggregateCall, AggregateKind, Build, Built, Call, ExprSettings, Function, TimeWindow, Typed};
 pub use time::{CurrentTimestamp, truncated};
 pub use typed::{explicit_cast, implicit_cast};

@@ -10,18 +10,27 @@ use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs};
 use serde_json::{Value, json};
 
-use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
+use super::kernel::{Kernel, KernelUdf, bad_parameters, elementwise, text_parameter};
 use crate::clock::BatchClock;
 use crate::error::{ExceptionKind, SparkError};
 use crate::types::{array_of, map_fields, parse_json_type, to_json_value};
 
-/// The function `spark_get_field`: a field of a struct by its position.
+/// The function `spark_get_field`: a field of a struct by its exact name, so that a planner may narrow the struct.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GetField {
-    pub index: usize,
+    pub name: String,
+}
+
+impl GetField {
+    /// The field that a call takes from its argument; `None`: the expression is no such call.
+    pub fn of(expression: &Expr) -> Option<(&str, &Expr)> {
+        let Expr::ScalarFunction(call) = expression else { return None };
+        let udf = call.func.inner().as_ref().downcast_ref::<KernelUdf<GetField>>()?;
+        Some((&udf.kernel().name, call.args.first()?))
+    }
 }
 
 impl Kernel for GetField {
@@ -30,21 +39,24 @@ impl Kernel for GetField {
     fn result(&self, arguments: &[FieldRef]) -> Result<(DataType, bool)> {
         let argument = arguments.first().ok_or_else(|| bad_parameters("struct"))?;
         let DataType::Struct(fields) = argument.data_type() else { return Err(bad_parameters("struct")) };
-        let field = fields.get(self.index).ok_or_else(|| bad_parameters("index"))?;
+        let (_, field) = fields.find(&self.name).ok_or_else(|| bad_parameters("name"))?;
         Ok((field.data_type().clone(), argument.is_nullable() || field.is_nullable()))
     }
 
     fn invoke(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        elementwise(arguments, |arrays, _| field_of(arrays[0].as_struct(), self.index))
+        elementwise(arguments, |arrays, _| {
+            let parent = arrays[0].as_struct();
+            let (index, _) = parent.fields().find(&self.name).ok_or_else(|| bad_parameters("name"))?;
+            field_of(parent, index)
+        })
     }
 
     fn encode(&self) -> Value {
-        json!({"index": self.index})
+        json!({"name": self.name})
     }
 
     fn decode(parameters: &Value, _: &BatchClock) -> Result<Self> {
-        let index = parameters.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
-        Ok(GetField { index: index.ok_or_else(|| bad_parameters("index"))? })
+        Ok(GetField { name: text_parameter(parameters, "name")?.to_owned() })
     }
 }
 
@@ -79,9 +91,9 @@ impl Kernel for GetArrayField {
         json!({"index": self.index})
     }
 
-    fn decode(parameters: &Value, clock: &BatchClock) -> Result<Self> {
-        let GetField { index } = GetField::decode(parameters, clock)?;
-        Ok(GetArrayField { index })
+    fn decode(parameters: &Value, _: &BatchClock) -> Result<Self> {
+        let index = parameters.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
+        Ok(GetArrayField { index: index.ok_or_else(|| bad_parameters("index"))? })
     }
 }
 

@@ -341,6 +341,8 @@ fn structs_arrays_and_maps() {
     let structs = scalar("array", vec![column("s")]);
     let fields = get_field(structs, "y", &settings).unwrap();
     assert_eq!((fields.name.as_str(), show(&fields)), ("array(s).y", vec!["[in]".to_owned(), "[NULL]".to_owned()]));
+    let fields = extract_value(scalar("array", vec![column("s")]), text("y"), &settings).unwrap();
+    assert_eq!((fields.name.as_str(), show(&fields)), ("array(s).y", vec!["[in]".to_owned(), "[NULL]".to_owned()]));
     let value = extract_value(column("m"), text("k"), &settings).unwrap();
     assert_eq!((value.name.as_str(), show(&value)), ("m[k]", vec!["1".to_owned(), "NULL".to_owned()]));
     check("struct", vec![column("a"), field], "struct(a, s.x)", "struct<a:int,x:int>", ["{5, 7}", "{NULL, NULL}"]);

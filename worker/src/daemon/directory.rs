@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use pyrite_common::ids::ApplicationId;
 
 use super::ledger::Key;
+use crate::STATE_FOLDER;
 
 /// How much of a log's end is read to find its last line.
 const TAIL_BYTES: u64 = 4_096;
@@ -55,6 +56,14 @@ pub(crate) fn last_words(directory: &Path) -> Option<String> {
     let text = tail(&directory.join("stderr"), TAIL_BYTES).ok()?;
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty() && !line.contains(" INFO "))?;
     Some(line.chars().take(LAST_LINE_CHARS_MAX).collect())
+}
+
+/// Removes what an ended executor had restored or computed; its logs stay.
+pub(crate) fn clear_state(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory.join(STATE_FOLDER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes directories of applications that have no executor here and in which nothing changed for `keep`. Returns how many.

@@ -62,6 +62,11 @@ pub(crate) async fn supervise(launch: Launch, mut stop: mpsc::Receiver<String>, 
     }
     // Fails only when the worker's loop is gone, and then nobody needs to know.
     let _ = reports.send(Report { key, state: last.state, message, exit_code: last.exit_code }).await;
+    // One that was killed left its state, which nobody reads again: the next executor restores from the checkpoint.
+    let cleared = tokio::task::spawn_blocking(move || directory::clear_state(&directory)).await;
+    if let Ok(Err(error)) = cleared {
+        tracing::warn!("the state of an ended executor stays on the disk: {error}");
+    }
 }
 
 struct End {

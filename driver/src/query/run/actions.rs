@@ -87,6 +87,9 @@ impl Runner {
         if let Some(started) = self.started.take() {
             let _ = started.send(Ok(query.clone()));
         }
+        if let Some(sink) = &self.sink {
+            sink.lock().query_started();
+        }
         query.tell(QueryEvent::Started);
         self.running = Some(Running { query, subscription });
     }
@@ -209,7 +212,10 @@ impl Runner {
         if self.shown == shown {
             return;
         }
-        let activity = if status.phase == Phase::Idle { Activity::Idle } else { Activity::InTrigger };
+        let activity = match status.phase {
+            Phase::Claim | Phase::Recover | Phase::Idle | Phase::Stopped => Activity::Idle,
+            Phase::Plan | Phase::Run | Phase::Publish | Phase::Commit => Activity::InTrigger,
+        };
         let text = match (&trouble, status.phase) {
             (Some(trouble), _) => format!("Waiting: {trouble}"),
             (None, Phase::Claim | Phase::Recover) => "Initializing sources".to_string(),
@@ -224,7 +230,7 @@ impl Runner {
             (None, Phase::Plan | Phase::Run | Phase::Publish | Phase::Commit) => "Processing new data".to_string(),
             (None, Phase::Stopped) => "Stopped".to_string(),
         };
-        running.query.set_status(text, activity);
+        running.query.set_status(text, activity, status.has_data);
         self.shown = shown;
     }
 

@@ -25,7 +25,8 @@ pub(super) struct Tidy {
 
 impl Tidy {
     pub(super) fn new(collector: Collector) -> Tidy {
-        Tidy { collector: Some(collector), batches: 0, rested: Instant::now() }
+        // The first batch is followed by a look: a program that runs few at a time would never have one.
+        Tidy { collector: Some(collector), batches: BATCHES, rested: Instant::now() }
     }
 
     /// A batch was committed under `term`. Begins a look when one is due; it comes back as [`Internal::Tidied`].

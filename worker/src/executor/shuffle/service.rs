@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use pyrite_common::lifecycle;
-use pyrite_common::net::MESSAGE_BYTES_MAX;
+use pyrite_common::net::{MESSAGE_BYTES_MAX, grpc_incoming};
 use pyrite_common::security::{RequireSecret, Secret};
 use pyrite_proto::executor as proto;
 use pyrite_proto::executor::FailureKind;
@@ -15,7 +15,7 @@ use pyrite_proto::executor::shuffle_message::Message;
 use pyrite_proto::executor::shuffle_service_server::{ShuffleService, ShuffleServiceServer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -62,11 +62,9 @@ pub async fn listen(
     let address = tcp.local_addr()?;
     let token = CancellationToken::new();
     let service = ShuffleServiceServer::new(Receiver { inboxes }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let server = || {
-        Server::builder().tcp_nodelay(true).layer(RequireSecret::new(Some(secret.clone()))).add_service(service.clone())
-    };
+    let server = || Server::builder().layer(RequireSecret::new(Some(secret.clone()))).add_service(service.clone());
     let stopped = token.clone().cancelled_owned();
-    let serving = server().serve_with_incoming_shutdown(TcpListenerStream::new(tcp), stopped);
+    let serving = server().serve_with_incoming_shutdown(grpc_incoming(tcp), stopped);
     lifecycle::spawn("shuffle service", async move { log_end(serving.await) });
     let mut socket = String::new();
     if let Some((path, unix)) = bind_socket(folder) {
