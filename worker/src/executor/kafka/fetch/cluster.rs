@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::ResponseError;
@@ -27,6 +27,8 @@ pub(super) struct Cluster {
     pub leaderless: Notify,
     /// Counts answers, so that partitions can be served in turn.
     answers: AtomicU64,
+    /// Counts brokers that did not tell the leaders, so that the next is asked first from then on.
+    passed_over: AtomicUsize,
     state: Mutex<State>,
     trouble: Mutex<Option<Trouble>>,
 }
@@ -69,6 +71,7 @@ impl Cluster {
             token: CancellationToken::new(),
             leaderless: Notify::new(),
             answers: AtomicU64::new(0),
+            passed_over: AtomicUsize::new(0),
             state: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -103,14 +106,22 @@ impl Cluster {
         topics
     }
 
-    /// Brokers to ask for leaders, in turn: those that were told last, then those to begin with.
+    /// Brokers to ask for leaders, in turn: those that were told last, then those to begin with. The first is one that
+    /// answered the last time.
     pub fn addresses(&self) -> Vec<HostPort> {
         let state = self.state.lock();
         let mut addresses: Vec<HostPort> = state.addresses.values().cloned().collect();
         addresses.extend(
             self.settings.servers.iter().filter(|one| !state.addresses.values().any(|told| told == *one)).cloned(),
         );
+        let first = self.passed_over.load(Ordering::Relaxed) % addresses.len().max(1);
+        addresses.rotate_left(first);
         addresses
+    }
+
+    /// The broker that was asked for leaders did not tell them.
+    pub fn passed_over(&self) {
+        self.passed_over.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes in what brokers said of the leaders. Returns the brokers that need a connection now.
@@ -418,6 +429,21 @@ mod tests {
         assert!(matches!(queue.take(Duration::ZERO, 1), Taken::Empty), "the brokers may not know it yet");
         cluster.learn(&Metadata::default(), start + Duration::from_secs(60));
         assert!(matches!(queue.take(Duration::ZERO, 1), Taken::Stop(Stop::PartitionGone(_))));
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_is_asked_last() {
+        let options = BTreeMap::from([("bootstrap.servers".to_owned(), "a:1,b:1,c:1".to_owned())]);
+        let limits = ClientLimits { queue_bytes: 4 << 20, partitions: 8 };
+        let cluster = Cluster::new(FetchSettings::read(&options, limits).expect("plain options"));
+        let order = || cluster.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(order(), "a:1 b:1 c:1");
+        cluster.passed_over();
+        assert_eq!(order(), "b:1 c:1 a:1");
+        assert_eq!(order(), "b:1 c:1 a:1", "who answers stays the first");
+        cluster.passed_over();
+        cluster.passed_over();
+        assert_eq!(order(), "a:1 b:1 c:1");
     }
 
     #[test]
