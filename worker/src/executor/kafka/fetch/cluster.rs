@@ -270,7 +270,12 @@ pub(super) enum Reach {
 pub(super) fn wanted(plan: &Plan) -> Vec<Wanted> {
     let parts = plan.parts.iter();
     parts
-        .map(|(queue, place)| Wanted { key: queue.key.clone(), offset: place.offset, leader_epoch: place.leader.epoch })
+        .map(|(queue, place)| Wanted {
+            key: queue.key.clone(),
+            offset: place.offset,
+            bytes: i32::try_from(place.bytes).unwrap_or(i32::MAX),
+            leader_epoch: place.leader.epoch,
+        })
         .collect()
 }
 
@@ -391,6 +396,16 @@ mod tests {
         }
         assert!(!cluster.deliver(&cluster.plan(NODE), NODE, vec![part]));
         assert_eq!(planned(&cluster), [(0, 0)]);
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, cluster.settings.partition_bytes);
+        // One that is larger than a fetch may be needs room: only to the first of a request it is sent in any case.
+        let mut part = answer(0, 1 << 20);
+        if let Ok(chunk) = &mut part.chunk {
+            chunk.batches.truncate(1000);
+        }
+        assert!(!cluster.deliver(&cluster.plan(NODE), NODE, vec![part]));
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, 1 << 20);
+        assert!(cluster.deliver(&cluster.plan(NODE), NODE, vec![answer(0, 100)]));
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, cluster.settings.partition_bytes, "small ones again");
     }
 
     #[test]
