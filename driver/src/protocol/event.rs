@@ -88,7 +88,8 @@ pub struct Availability {
 pub struct SourceLatest {
     /// The end of every partition there is; the query goes on without those that are not there.
     pub latest: Offsets,
-    /// Where partitions begin that the query did not know, and those that end before its position: they were made anew.
+    /// Where partitions begin that the query did not know, and where it goes on in those that end before its position:
+    /// at the beginning of one that was made anew, at the end of one that was cut off.
     pub new_partitions: BTreeMap<TopicPartition, i64>,
 }
 

@@ -175,8 +175,8 @@ impl QueryMachine {
 
 /// Where a source's next batch starts: where the query stands, and new partitions where they begin. What a query must
 /// not lose has failed it before this (`failOnDataLoss`). So a partition that is gone leaves the offsets, as in Spark;
-/// one that ends before the query's position was made anew and is read from its beginning. (Spark goes on from its end
-/// and loses what it holds by then.)
+/// one that ends before the query's position goes on where the source says: at its beginning when it was made anew.
+/// (Spark goes on from its end and loses what it holds by then.)
 fn starts(known: &Offsets, source: &SourceLatest) -> Offsets {
     let start = |(partition, latest): (&TopicPartition, i64)| {
         let begin = source.new_partitions.get(partition).copied();

@@ -124,14 +124,17 @@ impl Thread {
         let bounds = self.until_done(|| {
             let partitions = broker.partitions(&Offsets::default())?.to_vec();
             let start = &broker.options().start;
+            if let Err(error) = start.check(&partitions) {
+                return Ok(Err(error));
+            }
             let times = start.times(&partitions);
-            Ok(Bounds {
+            Ok(Ok(Bounds {
                 earliest: broker.earliest(&partitions)?,
                 latest: broker.latest(&partitions)?,
                 by_time: times.map(|times| broker.at_times(&times)).transpose()?.unwrap_or_default(),
-            })
+            }))
         })?;
-        match broker.options().start.resolve(&bounds) {
+        match bounds.and_then(|bounds| broker.options().start.resolve(&bounds)) {
             Ok(offsets) => Ok(Event::StartResolved { source, offsets }),
             Err(error) => {
                 self.fatal(Fault::new(error.to_string()));
@@ -153,19 +156,19 @@ impl Thread {
                 let asked = if check_start { &partitions } else { &new };
                 Ok(Seen { earliest: broker.earliest(asked)?, latest, new })
             })?;
+            let new_partitions = beginnings(&known, &seen);
             for loss in lost_records(&known, &seen) {
                 if broker.options().fail_on_data_loss {
                     self.fatal(data_loss_fault(&loss.text));
                     return Err(Over);
                 }
                 if self.warned.is_news(index, &loss) {
-                    tracing::warn!("{}; `failOnDataLoss` is false, so the query goes on", loss.text);
+                    let at = new_partitions.get(&loss.partition);
+                    let at = at.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
+                    tracing::warn!("{}; `failOnDataLoss` is false, so the query goes on{at}", loss.text);
                 }
             }
-            let Seen { latest, earliest, new } = seen;
-            let new_partitions: BTreeMap<TopicPartition, i64> =
-                new.into_iter().map(|partition| (partition.clone(), earliest.get(&partition).unwrap_or(0))).collect();
-            sources.push(SourceLatest { latest, new_partitions });
+            sources.push(SourceLatest { latest: seen.latest, new_partitions });
         }
         Ok(Event::Available(Availability { generation, sources }))
     }
@@ -228,13 +231,26 @@ struct Seen {
     latest: Offsets,
     /// Of new partitions; of all of them at the first asking.
     earliest: Offsets,
-    /// Those that the query starts at their beginning.
+    /// Those that the query does not go on with where it stands.
     new: Vec<TopicPartition>,
 }
 
 /// A partition that the query does not know, or that ends before its position.
 fn begins_anew(partition: &TopicPartition, known: &Offsets, latest: &Offsets) -> bool {
     known.get(partition).is_none_or(|position| latest.get(partition).is_some_and(|latest| latest < position))
+}
+
+/// Where the query begins in partitions that begin anew. One that ends before the query's position and still has its
+/// first record was made anew, and is read whole. One without it was cut off, as by the election of a replica that was
+/// behind: what it has was read before, and the query goes on at its end.
+fn beginnings(known: &Offsets, seen: &Seen) -> BTreeMap<TopicPartition, i64> {
+    let beginning = |partition: &TopicPartition| {
+        let earliest = seen.earliest.get(partition).unwrap_or(0);
+        let is_cut_off = known.get(partition).is_some() && earliest > 0;
+        let begin = if is_cut_off { seen.latest.get(partition).unwrap_or(earliest) } else { earliest };
+        (partition.clone(), begin)
+    };
+    seen.new.iter().map(beginning).collect()
 }
 
 /// Records of one partition that were there to read and are not any more.
@@ -308,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_anew_is_read_whole_and_what_was_cut_off_from_its_end() {
+        let known = offsets(r#"{"t":{"0":10,"1":10}}"#);
+        let new = (0..3).map(|partition| TopicPartition::new("t", partition)).collect();
+        let seen = Seen { new, ..seen(r#"{"t":{"0":7,"1":7,"2":9}}"#, r#"{"t":{"0":0,"1":4,"2":5}}"#) };
+        let begin: Vec<i64> = beginnings(&known, &seen).into_values().collect();
+        assert_eq!(begin, [0, 7, 5], "made anew, cut off, not known before");
+    }
+
+    #[test]
     fn a_loss_is_news_once_for_each_source_partition_and_position() {
         let mut warned = Warned::default();
         let mut news = |source: usize, known: &str| -> Vec<bool> {
@@ -330,7 +355,9 @@ mod tests {
         let poller = Poller::start(vec![options], sender).unwrap();
         poller.resolve(0);
         let said = runtime.block_on(events.recv());
-        assert!(matches!(said, Some(SourceEvent::Trouble(Some(text))) if text.contains("127.0.0.1:1")));
+        assert!(
+            matches!(said, Some(SourceEvent::Trouble(Some(text))) if text.contains("127.0.0.1:1") && text.contains("refused"))
+        );
         drop(poller);
         assert!(runtime.block_on(events.recv()).is_none());
     }

@@ -1,6 +1,6 @@
 //! Where a new query starts reading: the start options, and what they mean for the partitions there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pyrite_common::checkpoint::{Offsets, TopicPartition};
 use pyrite_common::nearest::suggestion;
@@ -96,6 +96,16 @@ pub struct Bounds {
 }
 
 impl Start {
+    /// Whether it fits the partitions there are; brokers have no answer for one that is not. As Spark: a map must name
+    /// exactly the partitions that are read.
+    pub fn check(&self, partitions: &[TopicPartition]) -> Result<(), StartError> {
+        match self {
+            Start::Earliest | Start::Latest | Start::Timestamp { .. } => Ok(()),
+            Start::Offsets(offsets) => same_partitions("startingOffsets", offsets, partitions),
+            Start::Timestamps { at_ms, .. } => same_partitions("startingOffsetsByTimestamp", at_ms, partitions),
+        }
+    }
+
     /// The times to ask for, by partition.
     pub fn times(&self, partitions: &[TopicPartition]) -> Option<Offsets> {
         match self {
@@ -105,13 +115,12 @@ impl Start {
         }
     }
 
-    /// The offset of every partition.
+    /// The offset of every partition, after `check`.
     pub fn resolve(&self, bounds: &Bounds) -> Result<Offsets, StartError> {
         match self {
             Start::Earliest => Ok(bounds.earliest.clone()),
             Start::Latest => Ok(bounds.latest.clone()),
             Start::Offsets(offsets) => {
-                same_partitions("startingOffsets", offsets, &bounds.latest)?;
                 let one = |(partition, offset): (&TopicPartition, i64)| {
                     let resolved = match offset {
                         LATEST => bounds.latest.get(partition),
@@ -123,10 +132,7 @@ impl Start {
                 Ok(offsets.iter().map(one).collect())
             }
             Start::Timestamp { missing, .. } => by_time(&bounds.latest, bounds, *missing),
-            Start::Timestamps { at_ms, missing } => {
-                same_partitions("startingOffsetsByTimestamp", at_ms, &bounds.latest)?;
-                by_time(at_ms, bounds, *missing)
-            }
+            Start::Timestamps { at_ms, missing } => by_time(at_ms, bounds, *missing),
         }
     }
 }
@@ -148,20 +154,24 @@ fn by_time(partitions: &Offsets, bounds: &Bounds, missing: MissingTimestamp) -> 
     Ok(Offsets(offsets))
 }
 
-/// As Spark: a map must name exactly the partitions that are read.
-fn same_partitions(option: &str, given: &Offsets, there: &Offsets) -> Result<(), StartError> {
-    if given.0.keys().eq(there.0.keys()) {
+fn same_partitions(option: &str, given: &Offsets, there: &[TopicPartition]) -> Result<(), StartError> {
+    let there: BTreeSet<&TopicPartition> = there.iter().collect();
+    if given.0.keys().eq(there.iter().copied()) {
         return Ok(());
     }
     Err(StartError(format!(
-        "`{option}` must name every partition that is read, with -1 for latest and -2 for earliest. Named: [{}]; there are: [{}]",
-        names(given),
-        names(there)
+        "`{option}` must name every partition that is read, with {}. Named: [{}]; there are: [{}]",
+        match option {
+            "startingOffsets" => "-1 for latest and -2 for earliest",
+            _ => "a time in milliseconds",
+        },
+        names(given.0.keys()),
+        names(there.into_iter())
     )))
 }
 
-fn names(offsets: &Offsets) -> String {
-    offsets.0.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> String {
+    partitions.map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -198,8 +208,17 @@ mod tests {
 
     #[test]
     fn a_map_must_name_every_partition() {
-        let start = Start::Offsets(offsets(r#"{"t":{"0":1}}"#));
-        assert!(start.resolve(&bounds()).unwrap_err().0.contains("t-1"));
+        let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+        let too_few = offsets(r#"{"t":{"0":1}}"#);
+        let unknown = offsets(r#"{"t":{"0":1,"1":1},"u":{"0":1}}"#);
+        for given in [too_few, unknown] {
+            let times = Start::Timestamps { at_ms: given.clone(), missing: MissingTimestamp::Error };
+            for start in [Start::Offsets(given), times] {
+                assert!(start.check(&partitions).unwrap_err().0.contains("there are: [t-0, t-1]"));
+            }
+        }
+        assert_eq!(Start::Offsets(offsets(r#"{"t":{"0":1,"1":-2}}"#)).check(&partitions), Ok(()));
+        assert_eq!(Start::Latest.check(&[]), Ok(()));
     }
 
     #[test]

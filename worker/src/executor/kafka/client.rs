@@ -18,12 +18,13 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::partition::Trouble;
 
-/// The least that one partition may queue: below it the broker is asked for crumbs.
-const PARTITION_QUEUE_BYTES_MIN: u64 = 512 * 1024;
+/// The least that one partition may queue and one fetch may bring of it: below it brokers are asked for crumbs. Kafka
+/// sends a batch whole, however large it is, so a partition of large batches holds one of them.
+const PARTITION_QUEUE_BYTES_MIN: u64 = 64 * 1024;
 /// The most one partition may queue: more does not make reading faster, and costs cache.
 const PARTITION_QUEUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most one fetch may bring of one partition.
-pub(super) const FETCH_BYTES_MAX: u64 = 2 * 1024 * 1024;
+const FETCH_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// Names that the reader sets itself.
 const OWN_SETTINGS: [&str; 8] = [
@@ -111,6 +112,11 @@ impl ClientLimits {
         let share = self.queue_bytes / self.partitions.max(1) as u64;
         share.clamp(PARTITION_QUEUE_BYTES_MIN, PARTITION_QUEUE_BYTES_MAX)
     }
+
+    /// What one fetch may bring of one partition: half of its share, so that one is read while the next comes.
+    pub fn fetch_bytes(&self) -> u64 {
+        (self.partition_bytes() / 2).clamp(PARTITION_QUEUE_BYTES_MIN, FETCH_BYTES_MAX)
+    }
 }
 
 /// Makes the client. It connects in the background: an unreachable broker is told later, by [`Context::trouble`].
@@ -124,15 +130,15 @@ pub(super) fn connect(
 }
 
 fn settings(options: &BTreeMap<String, String>, limits: ClientLimits) -> ClientConfig {
-    let queue_bytes = limits.partition_bytes();
-    let fetch_bytes = (queue_bytes / 2).min(FETCH_BYTES_MAX);
     let mut config = ClientConfig::new();
     config
         .set_log_level(RDKafkaLogLevel::Warning)
         .set("client.id", "pyrite")
         // As the Java client that Spark uses; librdkafka's own default is read_committed.
         .set("isolation.level", "read_uncommitted")
-        .set("fetch.message.max.bytes", fetch_bytes.to_string())
+        .set("fetch.message.max.bytes", limits.fetch_bytes().to_string())
+        // As the Java client; librdkafka takes records as they come.
+        .set("check.crcs", "true")
         .set("fetch.wait.max.ms", "10")
         .set("fetch.min.bytes", "1")
         .set("fetch.queue.backoff.ms", "2")
@@ -154,7 +160,7 @@ fn settings(options: &BTreeMap<String, String>, limits: ClientLimits) -> ClientC
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", (queue_bytes / 1024).to_string());
+        .set("queued.max.messages.kbytes", (limits.partition_bytes() / 1024).to_string());
     config
 }
 
@@ -173,6 +179,7 @@ mod tests {
         assert_eq!(config.get("isolation.level"), Some("read_committed"));
         assert_eq!(config.get("group.id"), None);
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(config.get("check.crcs"), Some("true"));
         assert_eq!(config.get("auto.commit.enable"), None, "librdkafka warns of it, and nothing reads it");
     }
 
@@ -184,6 +191,7 @@ mod tests {
         };
         assert_eq!(kilobytes(64 << 20, 2), Some("16384".to_owned()));
         assert_eq!(kilobytes(64 << 20, 64), Some("1024".to_owned()));
-        assert_eq!(kilobytes(64 << 20, 4096), Some("512".to_owned()));
+        assert_eq!(kilobytes(64 << 20, 1024), Some("64".to_owned()), "a thousand partitions keep to the budget");
+        assert_eq!(kilobytes(64 << 20, 4096), Some("64".to_owned()));
     }
 }

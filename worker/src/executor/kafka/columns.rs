@@ -19,7 +19,7 @@ use super::partition::Row;
 
 /// Rows of one batch at the most.
 pub(super) const BATCH_ROWS_MAX: usize = 32 * 1024;
-/// Bytes of keys and values of one batch, after which it is handed over.
+/// Bytes of keys, values and headers of one batch, after which it is handed over.
 pub(super) const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes of one row's value that are reserved at the start, before any row was seen.
@@ -40,6 +40,7 @@ pub(super) struct ColumnsBuilder {
     topic: String,
     partition: i32,
     rows: usize,
+    /// Of keys, values and, where they are read, headers.
     bytes: usize,
 }
 
@@ -89,6 +90,7 @@ impl ColumnsBuilder {
     /// Appends one record. Returns the bytes of its key and value.
     #[inline]
     pub fn push(&mut self, record: &impl Row) -> usize {
+        let mut header_bytes = 0;
         for column in &mut self.columns {
             match column {
                 Column::Value(column) => column.push(record.value()),
@@ -97,12 +99,12 @@ impl ColumnsBuilder {
                 Column::Offset(offsets) => offsets.push(record.offset()),
                 Column::Timestamp(micros) => micros.push(record.timestamp().0.saturating_mul(1000)),
                 Column::TimestampType(kinds) => kinds.push(record.timestamp().1),
-                Column::Headers(list) => push_headers(list, record),
+                Column::Headers(list) => header_bytes = push_headers(list, record),
             }
         }
         let bytes = record.value().map_or(0, <[u8]>::len) + record.key().map_or(0, <[u8]>::len);
         self.rows += 1;
-        self.bytes += bytes;
+        self.bytes += bytes + header_bytes;
         bytes
     }
 
@@ -164,10 +166,12 @@ fn header_fields() -> Fields {
     Fields::from(vec![Field::new("key", DataType::Utf8, true), Field::new("value", DataType::Binary, true)])
 }
 
-/// Spark gives null, not an empty list, for a record without headers.
-fn push_headers(list: &mut ListBuilder<StructBuilder>, record: &impl Row) {
+/// Spark gives null, not an empty list, for a record without headers. Returns their bytes.
+fn push_headers(list: &mut ListBuilder<StructBuilder>, record: &impl Row) -> usize {
     let entry = list.values();
+    let mut bytes = 0;
     let count = record.headers(|name, value| {
+        bytes += name.len() + value.map_or(0, <[u8]>::len);
         if let Some(names) = entry.field_builder::<StringBuilder>(0) {
             names.append_value(String::from_utf8_lossy(name));
         }
@@ -177,6 +181,7 @@ fn push_headers(list: &mut ListBuilder<StructBuilder>, record: &impl Row) {
         entry.append(true);
     });
     list.append(count > 0);
+    bytes
 }
 
 fn conform(array: ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
@@ -262,6 +267,42 @@ mod tests {
         assert!(array.is_null(1));
         assert!(!array.is_null(2) && array.value(2).is_empty());
         assert_eq!(column.finish().expect("an empty column").len(), 0);
+    }
+
+    struct HeaderRow;
+
+    impl Row for HeaderRow {
+        fn offset(&self) -> i64 {
+            0
+        }
+
+        fn timestamp(&self) -> (i64, i32) {
+            (0, 0)
+        }
+
+        fn key(&self) -> Option<&[u8]> {
+            None
+        }
+
+        fn value(&self) -> Option<&[u8]> {
+            Some(b"v")
+        }
+
+        fn headers(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> usize {
+            each(b"h", Some(&[0; BATCH_BYTES_MAX]));
+            1
+        }
+    }
+
+    #[test]
+    fn headers_fill_a_batch_and_are_not_counted_as_its_records_bytes() {
+        let list = DataType::new_list(DataType::Struct(header_fields()), true);
+        let fields = vec![Field::new("value", DataType::Binary, true), Field::new("headers", list, true)];
+        let mut columns = ColumnsBuilder::new(Arc::new(arrow::datatypes::Schema::new(fields)), "t", 0).expect("known");
+        assert_eq!(columns.push(&HeaderRow), 1);
+        assert!(columns.is_full());
+        assert_eq!(columns.finish().expect("one row").num_rows(), 1);
+        assert!(!columns.is_full());
     }
 
     #[test]

@@ -56,12 +56,12 @@ impl Client for LibrdkafkaClient {
 }
 
 impl PartitionReader for PartitionQueue {
-    fn seek(&mut self, offset: i64, timeout: Duration) -> Result<(), String> {
-        PartitionQueue::seek(self, offset, timeout).map_err(|error| error.to_string())
+    fn go_to(&mut self, offset: i64) -> Result<(), String> {
+        PartitionQueue::go_to(self, offset).map_err(|error| error.to_string())
     }
 
-    fn restart(&mut self, offset: i64) -> Result<(), String> {
-        PartitionQueue::restart(self, offset).map_err(|error| error.to_string())
+    fn rest(&mut self) {
+        // What it holds are the next range's messages, which librdkafka counts.
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {
@@ -84,7 +84,7 @@ impl PartitionReader for PartitionQueue {
                     continue;
                 }
                 self.advance();
-                return Err(stop(code, text));
+                return Err(stop(code, text, if offset < 0 { drain.position } else { offset }));
             }
             if offset >= drain.end {
                 // Stays queued: it is the next range's first record. What lay between never comes.
@@ -100,8 +100,8 @@ impl PartitionReader for PartitionQueue {
     }
 }
 
-/// What an error in place of a record means.
-fn stop(code: RDKafkaErrorCode, text: String) -> Stop {
+/// What an error in place of the record at `offset` means.
+fn stop(code: RDKafkaErrorCode, text: String, offset: i64) -> Stop {
     match code {
         RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => Stop::OffsetGone,
         RDKafkaErrorCode::UnknownTopic
@@ -111,6 +111,10 @@ fn stop(code: RDKafkaErrorCode, text: String) -> Stop {
         | RDKafkaErrorCode::GroupAuthorizationFailed
         | RDKafkaErrorCode::Authentication
         | RDKafkaErrorCode::SSL => Stop::Refused(text),
+        RDKafkaErrorCode::BadMessage
+        | RDKafkaErrorCode::BadCompression
+        | RDKafkaErrorCode::InvalidMessage
+        | RDKafkaErrorCode::InvalidMessageSize => Stop::Corrupt { offset, reason: text },
         _ => Stop::Unavailable(text),
     }
 }

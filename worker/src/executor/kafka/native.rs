@@ -80,19 +80,9 @@ impl PartitionQueue {
         if code == 0 { Ok(started) } else { Err(last_error()) }
     }
 
-    /// Goes on at `offset`; what was fetched from elsewhere is dropped.
-    pub fn seek(&mut self, offset: i64, timeout: Duration) -> Result<(), NativeError> {
-        self.clear();
-        // SAFETY: contract 1.
-        let error = unsafe { sys::rd_kafka_seek(self.topic, self.partition, offset, millis(timeout)) };
-        match error {
-            sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-            other => Err(NativeError::Refused(other.into())),
-        }
-    }
-
-    /// Goes on at `offset` after an error that stopped the fetching: from there librdkafka does not seek.
-    pub fn restart(&mut self, offset: i64) -> Result<(), NativeError> {
+    /// Goes on at `offset`; what was fetched from elsewhere is dropped. By a stop and a start, for librdkafka does not
+    /// seek after an error that has stopped the fetching.
+    pub fn go_to(&mut self, offset: i64) -> Result<(), NativeError> {
         self.clear();
         // SAFETY: contract 1; a partition that is stopped may be started again into the same queue, and what is left
         // in that of the time before is passed over by librdkafka.

@@ -24,11 +24,11 @@ pub(super) trait Client: Send + Sync {
 
 /// One partition that is being fetched; held by one thread at a time.
 pub(super) trait PartitionReader: Send {
-    /// Goes on at `offset`; what was fetched from elsewhere is dropped.
-    fn seek(&mut self, offset: i64, timeout: Duration) -> Result<(), String>;
+    /// Goes on at `offset`, also after a stop; what was fetched from elsewhere is dropped.
+    fn go_to(&mut self, offset: i64) -> Result<(), String>;
 
-    /// Goes on at `offset` after a stop.
-    fn restart(&mut self, offset: i64) -> Result<(), String>;
+    /// It will not be drained for a while: memory that only draining needs is given back.
+    fn rest(&mut self);
 
     /// Waits until something is there to drain, at most `timeout`. `false`: nothing came.
     fn wait(&mut self, timeout: Duration) -> bool;

@@ -1,35 +1,24 @@
-//! Reads ranges `[start, end)` of partitions, each by one thread at a time, sticky from batch to batch.
-//!
-//! A range is done when the position has reached its end. Control records, aborted and compacted ones never arrive,
-//! so the position is told by the next record's offset or by the end-of-partition event. Records fetched beyond the
-//! end stay queued for the next batch.
+//! Reads ranges `[start, end)` of partitions, each by one thread at a time, sticky from batch to batch: records fetched
+//! beyond the end stay queued for the next. Keeps the client and the partitions between batches; how one range is read
+//! is `reading`'s.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::{Chosen, choose};
 use super::client::ClientLimits;
 use super::columns::{ColumnsBuilder, UnknownColumn};
-use super::partition::{Client, Drain, PartitionReader, Stop};
+use super::partition::{Client, PartitionReader};
+use super::reading::{Interrupted, Reading};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
-/// One wait for records; after it cancellation and the client's errors are looked at.
-const WAIT_SLICE: Duration = Duration::from_millis(50);
-/// How long all brokers may be away before the batch is given back as not available.
-const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
-/// Without a record for so long, though brokers answer, the read fails: Spark's `kafkaConsumer.pollTimeoutMs`.
-const POLL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
-/// Without a record for so long a look at the partition's end tells whether there will be one.
-const LOOK_AT_END_AFTER: Duration = Duration::from_secs(5);
-/// Asking a broker for watermarks or a seek.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Partitions the first client is made for.
 const PARTITIONS_AT_START: usize = 4;
-/// A partition not read for so long is stopped.
+/// A partition not read for so long is stopped, unless the next batch reads it.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
 
 /// Why a range could not be read.
@@ -128,7 +117,7 @@ pub struct KafkaSettings {
 
 /// One query's reader of one Kafka source.
 pub struct KafkaReader {
-    settings: KafkaSettings,
+    pub(super) settings: KafkaSettings,
     schema: SchemaRef,
     servers: String,
     state: Mutex<State>,
@@ -148,11 +137,11 @@ struct Connected {
 }
 
 /// A partition between batches.
-struct Sticky {
-    source: Box<dyn PartitionReader>,
-    columns: ColumnsBuilder,
+pub(super) struct Sticky {
+    pub source: Box<dyn PartitionReader>,
+    pub columns: ColumnsBuilder,
     /// The offset that the next record would have, were none missing.
-    position: i64,
+    pub position: i64,
     used: Instant,
 }
 
@@ -173,9 +162,13 @@ impl KafkaReader {
 
     /// Starts to fetch all of a batch's ranges, so that reading one after another does not wait for each. Never blocks.
     pub fn prepare(&self, ranges: &[Range]) -> Result<(), KafkaError> {
+        let wanted: HashSet<(String, i32)> =
+            ranges.iter().map(|range| (range.topic.clone(), range.partition)).collect();
         let mut state = self.state.lock();
-        state.idle.retain(|_, sticky| sticky.used.elapsed() < IDLE_AFTER);
-        self.make_room(&mut state, ranges.len())?;
+        state.idle.retain(|key, sticky| wanted.contains(key) || sticky.used.elapsed() < IDLE_AFTER);
+        // Those that rest keep what they fetched, and fetch on.
+        let resting = state.idle.keys().filter(|key| !wanted.contains(*key)).count();
+        self.make_room(&mut state, wanted.len() + resting)?;
         let Some(client) = state.client.as_ref().map(|connected| connected.client.clone()) else { return Ok(()) };
         for range in ranges.iter().filter(|range| range.start < range.end) {
             let key = (range.topic.clone(), range.partition);
@@ -217,6 +210,18 @@ impl KafkaReader {
         client.ok_or_else(|| self.unavailable("the client is gone"))
     }
 
+    /// Whether librdkafka took over from the other reader.
+    #[cfg(test)]
+    pub(super) fn has_fallen_back(&self) -> bool {
+        self.state.lock().unspoken.is_some()
+    }
+
+    /// Partitions that share the memory.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.state.lock().client.as_ref().map_or(0, |connected| connected.partitions)
+    }
+
     /// Reads `range` to its end and hands each batch to `each`. Blocks; looks at `cancelled` at least every 50 ms.
     pub fn read<E>(
         &self,
@@ -243,14 +248,22 @@ impl KafkaReader {
                 }
             }
         }
-        // Not reached after an error: a queue in doubt is dropped, and the next attempt starts afresh.
-        sticky.used = Instant::now();
-        let key = (range.topic.clone(), range.partition);
-        let mut state = self.state.lock();
-        if state.client.as_ref().is_some_and(|connected| is_same(&connected.client, &client)) {
-            state.idle.insert(key, sticky);
+        // Not reached after an error: a queue in doubt is dropped, and the next attempt starts afresh. A loss leaves one in
+        // doubt too: at an offset that is not there the fetching has stopped.
+        if counts.lost.is_empty() {
+            self.rest(range, &client, sticky);
         }
         Ok(counts)
+    }
+
+    /// Keeps a partition for the next batch, unless another client was made meanwhile.
+    fn rest(&self, range: &Range, client: &Arc<dyn Client>, mut sticky: Sticky) {
+        sticky.used = Instant::now();
+        sticky.source.rest();
+        let mut state = self.state.lock();
+        if state.client.as_ref().is_some_and(|connected| is_same(&connected.client, client)) {
+            state.idle.insert((range.topic.clone(), range.partition), sticky);
+        }
     }
 
     fn take(&self, range: &Range) -> Result<(Arc<dyn Client>, Sticky), KafkaError> {
@@ -261,14 +274,11 @@ impl KafkaReader {
         let client = connected.client;
         if let Some(mut sticky) = state.idle.remove(&(range.topic.clone(), range.partition)) {
             drop(state);
-            if sticky.position == range.start {
-                return Ok((client, sticky));
-            }
-            if sticky.source.seek(range.start, REQUEST_TIMEOUT).is_ok() {
+            if sticky.position != range.start {
+                sticky.source.go_to(range.start).map_err(|error| self.unavailable(error))?;
                 sticky.position = range.start;
-                return Ok((client, sticky));
             }
-            // The queue is in a state that cannot seek: stop it and start anew.
+            return Ok((client, sticky));
         }
         let sticky = self.start(&client, range)?;
         Ok((client, sticky))
@@ -289,190 +299,15 @@ impl KafkaReader {
         client.start(&range.topic, range.partition, offset).map_err(|error| self.invalid(error))
     }
 
-    fn unavailable(&self, reason: impl std::fmt::Display) -> KafkaError {
+    pub(super) fn unavailable(&self, reason: impl std::fmt::Display) -> KafkaError {
         KafkaError::Unavailable { servers: self.servers.clone(), reason: reason.to_string() }
     }
 
-    fn invalid(&self, reason: impl std::fmt::Display) -> KafkaError {
+    pub(super) fn invalid(&self, reason: impl std::fmt::Display) -> KafkaError {
         KafkaError::Invalid { servers: self.servers.clone(), reason: reason.to_string() }
     }
 }
 
 fn is_same(one: &Arc<dyn Client>, other: &Arc<dyn Client>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
-}
-
-/// Why a read ended before its range.
-enum Interrupted {
-    /// For good.
-    Failed(KafkaError),
-    /// Only librdkafka can go on.
-    Unspoken(String),
-}
-
-impl From<KafkaError> for Interrupted {
-    fn from(error: KafkaError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// One read of one range.
-struct Reading<'a> {
-    reader: &'a KafkaReader,
-    client: &'a dyn Client,
-    range: &'a Range,
-    counts: &'a mut RangeCounts,
-}
-
-impl Reading<'_> {
-    fn run<E>(
-        &mut self,
-        sticky: &mut Sticky,
-        cancelled: &dyn Fn() -> bool,
-        each: &mut dyn FnMut(RecordBatch) -> Result<(), E>,
-    ) -> Result<(), Interrupted>
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        let mut last_progress = Instant::now();
-        let mut last_look = last_progress;
-        while sticky.position < self.range.end {
-            if cancelled() {
-                return Err(KafkaError::Cancelled.into());
-            }
-            if !sticky.source.wait(WAIT_SLICE) {
-                self.check_patience(last_progress)?;
-                if last_look.elapsed() > LOOK_AT_END_AFTER {
-                    last_look = Instant::now();
-                    self.look_at_end(&mut sticky.position)?;
-                }
-                continue;
-            }
-            let before = sticky.position;
-            let mut drain = Drain::new(before, self.range.end, &mut sticky.columns);
-            let result = sticky.source.drain(&mut drain);
-            self.counts.rows += drain.rows;
-            self.counts.bytes += drain.bytes;
-            sticky.position = drain.position;
-            if let Err(stop) = result {
-                self.handle(stop, sticky)?;
-            }
-            if sticky.columns.is_full() {
-                hand_over(&mut sticky.columns, each)?;
-            }
-            if sticky.position > before {
-                last_progress = Instant::now();
-                last_look = last_progress;
-                self.client.well();
-            }
-        }
-        Ok(hand_over(&mut sticky.columns, each)?)
-    }
-
-    fn handle(&mut self, stop: Stop, sticky: &mut Sticky) -> Result<(), Interrupted> {
-        let Sticky { source, position, .. } = sticky;
-        match stop {
-            Stop::OffsetGone => Ok(self.offsets_gone(source.as_mut(), position)?),
-            Stop::PartitionGone(text) => Ok(self.partition_gone(position, &text)?),
-            Stop::Refused(text) => Err(self.reader.invalid(text).into()),
-            Stop::Unavailable(text) => Err(self.reader.unavailable(text).into()),
-            Stop::Corrupt { offset, reason } => {
-                let Range { topic, partition, .. } = self.range;
-                Err(KafkaError::Corrupt { topic: topic.clone(), partition: *partition, offset, reason }.into())
-            }
-            Stop::Unsupported(reason) => Err(Interrupted::Unspoken(reason)),
-        }
-    }
-
-    /// The position is outside of what the partition holds: as Spark, an error, or a count of what is lost.
-    fn offsets_gone(&mut self, source: &mut dyn PartitionReader, position: &mut i64) -> Result<(), KafkaError> {
-        let Range { topic, partition, end, .. } = self.range;
-        let watermarks = self.client.watermarks(topic, *partition, REQUEST_TIMEOUT);
-        let (low, high) = watermarks.map_err(|error| self.reader.unavailable(error))?;
-        let resume = if low > *position { low.min(*end) } else { *end };
-        if low <= *position && *position <= high {
-            // There again, perhaps after a change of leader: read on.
-            return self.restart(source, *position);
-        }
-        self.lose(position, resume)?;
-        if resume < *end {
-            return self.restart(source, resume);
-        }
-        Ok(())
-    }
-
-    /// The brokers deny the partition. They may only not know it yet, so they are asked before its records count as lost.
-    fn partition_gone(&mut self, position: &mut i64, text: &str) -> Result<(), KafkaError> {
-        let Range { topic, partition, end, .. } = self.range;
-        let is_there = self.client.has_partition(topic, *partition, REQUEST_TIMEOUT);
-        let is_there = is_there.map_err(|error| self.reader.unavailable(error))?;
-        if is_there {
-            return Err(self.reader.unavailable(format!("`{topic}-{partition}` is not there: {text}")));
-        }
-        self.lose(position, *end)
-    }
-
-    /// A range may end beyond its partition, when the topic was deleted, made anew or cut off since the batch was planned:
-    /// then no record will ever come. Brokers that do not answer are a matter of patience.
-    fn look_at_end(&mut self, position: &mut i64) -> Result<(), KafkaError> {
-        let Range { topic, partition, end, .. } = self.range;
-        let will_come = match self.client.watermarks(topic, *partition, REQUEST_TIMEOUT) {
-            Ok((_, high)) => high >= *end || *position < high,
-            Err(_) => self.client.has_partition(topic, *partition, REQUEST_TIMEOUT).unwrap_or(true),
-        };
-        if will_come { Ok(()) } else { self.lose(position, *end) }
-    }
-
-    /// Goes on at `to` without the offsets before it, where the source's options allow it.
-    fn lose(&mut self, position: &mut i64, to: i64) -> Result<(), KafkaError> {
-        let Range { topic, partition, .. } = self.range;
-        let loss = DataLoss { topic: topic.clone(), partition: *partition, from: *position, to };
-        if self.reader.settings.fail_on_data_loss {
-            return Err(KafkaError::DataLoss(loss));
-        }
-        // The driver tells the user.
-        tracing::info!(topic, partition, from = loss.from, to = loss.to, "kafka offsets lost");
-        self.counts.lost.push(loss);
-        *position = to;
-        Ok(())
-    }
-
-    fn restart(&self, source: &mut dyn PartitionReader, offset: i64) -> Result<(), KafkaError> {
-        source.restart(offset).map_err(|error| self.reader.unavailable(error))
-    }
-
-    fn check_patience(&self, last_progress: Instant) -> Result<(), KafkaError> {
-        if let Some(trouble) = self.client.trouble() {
-            if trouble.refused {
-                return Err(self.reader.invalid(trouble.text));
-            }
-            if trouble.all_down && trouble.since.elapsed().min(last_progress.elapsed()) > UNREACHABLE_AFTER {
-                return Err(self.reader.unavailable(trouble.text));
-            }
-        }
-        let patience = match self.reader.settings.poll_timeout {
-            Duration::ZERO => POLL_TIMEOUT_DEFAULT,
-            configured => configured,
-        };
-        if last_progress.elapsed() > patience {
-            let Range { topic, partition, .. } = self.range;
-            let waited = patience.as_secs();
-            return Err(self.reader.unavailable(format!("no record of `{topic}-{partition}` came in {waited} s")));
-        }
-        Ok(())
-    }
-}
-
-fn hand_over<E>(
-    columns: &mut ColumnsBuilder,
-    each: &mut dyn FnMut(RecordBatch) -> Result<(), E>,
-) -> Result<(), KafkaError>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    if columns.rows() == 0 {
-        return Ok(());
-    }
-    let batch = columns.finish()?;
-    each(batch).map_err(|error| KafkaError::Sink(Box::new(error)))
 }

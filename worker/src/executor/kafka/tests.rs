@@ -1,5 +1,6 @@
 //! Both readers against librdkafka's mock cluster: sticky ranges, ends, lost offsets, brokers that are not there.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -139,6 +140,58 @@ fn offsets_beyond_the_partition_are_data_loss() {
         let lenient = reader(which, &cluster.bootstrap_servers(), false);
         let counts = lenient.read::<std::io::Error>(&range(0, 50, 60), &|| false, &mut |_| Ok(())).expect("goes on");
         assert_eq!((counts.rows, counts.lost.len()), (0, 1));
+        // What comes there afterwards is read, though the fetching had stopped.
+        produce(&cluster, 0, 5..70);
+        let next = read(&lenient, &range(0, 60, 65)).expect("readable");
+        assert_eq!(offsets(&next), [60, 61, 62, 63, 64], "{which}");
+        assert_eq!(offsets(&read(&lenient, &range(0, 0, 3)).expect("readable")), [0, 1, 2], "{which}");
+    }
+}
+
+/// The broker refuses in the middle of a range what only librdkafka speaks.
+#[test]
+fn librdkafka_takes_over_where_the_other_reader_stands() {
+    let cluster = cluster(1);
+    produce(&cluster, 0, 0..50);
+    let reader = reader("auto", &cluster.bootstrap_servers(), true);
+    let turns = AtomicUsize::new(0);
+    // Asked at each turn, and a turn in which nothing comes waits. So after some the first half is in the columns, and
+    // after some more the refusal has come; then the second half does.
+    let turn = || {
+        match turns.fetch_add(1, Ordering::Relaxed) {
+            20 => cluster.request_errors(
+                RDKafkaApiKey::Fetch,
+                &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE],
+            ),
+            40 => produce(&cluster, 0, 50..100),
+            _ => {}
+        }
+        false
+    };
+    let mut batches = Vec::new();
+    let mut keep = |batch| {
+        batches.push(batch);
+        Ok::<_, std::io::Error>(())
+    };
+    let counts = reader.read(&range(0, 0, 100), &turn, &mut keep).expect("readable");
+    assert!(reader.has_fallen_back());
+    assert_eq!(counts.rows, 100);
+    assert_eq!(offsets(&batches), (0..100).collect::<Vec<_>>());
+    produce(&cluster, 0, 100..110);
+    assert_eq!(offsets(&read(&reader, &range(0, 100, 110)).expect("readable")), (100..110).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_memory_is_shared_by_the_partitions_named_and_those_at_rest() {
+    for which in READERS {
+        let cluster = cluster(8);
+        let reader = reader(which, &cluster.bootstrap_servers(), true);
+        let of_one: Vec<Range> = (0..5).map(|part| range(0, part, part + 1)).collect();
+        reader.prepare(&of_one).expect("starts");
+        assert_eq!(reader.room(), 4, "{which}: five ranges of one partition");
+        let others: Vec<Range> = (1..5).map(|partition| range(partition, 0, 1)).collect();
+        reader.prepare(&others).expect("starts");
+        assert_eq!(reader.room(), 8, "{which}: four partitions, and the one from before");
     }
 }
 

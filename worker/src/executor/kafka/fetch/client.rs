@@ -61,7 +61,8 @@ impl Client for FetchClient {
     fn watermarks(&self, topic: &str, partition: i32, timeout: Duration) -> Result<(i64, i64), String> {
         let key: Key = (topic.to_owned(), partition);
         self.ask(timeout, async {
-            let metadata = tasks::ask_any(&self.cluster, std::slice::from_ref(&key.0)).await;
+            // The other half is for the leader.
+            let metadata = tasks::ask_any(&self.cluster, std::slice::from_ref(&key.0), timeout / 2).await;
             let metadata = metadata.map_err(|error| chain(&error))?;
             let leader = match metadata.leadership(&key) {
                 Leadership::Led(leader) => leader,
@@ -77,7 +78,7 @@ impl Client for FetchClient {
     fn has_partition(&self, topic: &str, partition: i32, timeout: Duration) -> Result<bool, String> {
         let key: Key = (topic.to_owned(), partition);
         self.ask(timeout, async {
-            let metadata = tasks::ask_any(&self.cluster, std::slice::from_ref(&key.0)).await;
+            let metadata = tasks::ask_any(&self.cluster, std::slice::from_ref(&key.0), timeout).await;
             let metadata = metadata.map_err(|error| chain(&error))?;
             Ok(!matches!(metadata.leadership(&key), Leadership::Unknown(_)))
         })
@@ -117,11 +118,7 @@ impl FetchedPartition {
 }
 
 impl PartitionReader for FetchedPartition {
-    fn seek(&mut self, offset: i64, _timeout: Duration) -> Result<(), String> {
-        self.restart(offset)
-    }
-
-    fn restart(&mut self, offset: i64) -> Result<(), String> {
+    fn go_to(&mut self, offset: i64) -> Result<(), String> {
         self.walker.clear();
         self.queue.seek(offset);
         // While it was stopped nobody looked for a leader that it may have lost.
@@ -129,6 +126,10 @@ impl PartitionReader for FetchedPartition {
             self.cluster.leaderless.notify_one();
         }
         Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.walker.rest();
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::ResponseError;
@@ -27,6 +27,8 @@ pub(super) struct Cluster {
     pub leaderless: Notify,
     /// Counts answers, so that partitions can be served in turn.
     answers: AtomicU64,
+    /// Counts brokers that did not tell the leaders, so that the next is asked first from then on.
+    passed_over: AtomicUsize,
     state: Mutex<State>,
     trouble: Mutex<Option<Trouble>>,
 }
@@ -69,6 +71,7 @@ impl Cluster {
             token: CancellationToken::new(),
             leaderless: Notify::new(),
             answers: AtomicU64::new(0),
+            passed_over: AtomicUsize::new(0),
             state: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -103,14 +106,22 @@ impl Cluster {
         topics
     }
 
-    /// Brokers to ask for leaders, in turn: those that were told last, then those to begin with.
+    /// Brokers to ask for leaders, in turn: those that were told last, then those to begin with. The first is one that
+    /// answered the last time.
     pub fn addresses(&self) -> Vec<HostPort> {
         let state = self.state.lock();
         let mut addresses: Vec<HostPort> = state.addresses.values().cloned().collect();
         addresses.extend(
             self.settings.servers.iter().filter(|one| !state.addresses.values().any(|told| told == *one)).cloned(),
         );
+        let first = self.passed_over.load(Ordering::Relaxed) % addresses.len().max(1);
+        addresses.rotate_left(first);
         addresses
+    }
+
+    /// The broker that was asked for leaders did not tell them.
+    pub fn passed_over(&self) {
+        self.passed_over.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes in what brokers said of the leaders. Returns the brokers that need a connection now.
@@ -259,7 +270,12 @@ pub(super) enum Reach {
 pub(super) fn wanted(plan: &Plan) -> Vec<Wanted> {
     let parts = plan.parts.iter();
     parts
-        .map(|(queue, place)| Wanted { key: queue.key.clone(), offset: place.offset, leader_epoch: place.leader.epoch })
+        .map(|(queue, place)| Wanted {
+            key: queue.key.clone(),
+            offset: place.offset,
+            bytes: i32::try_from(place.bytes).unwrap_or(i32::MAX),
+            leader_epoch: place.leader.epoch,
+        })
         .collect()
 }
 
@@ -380,6 +396,16 @@ mod tests {
         }
         assert!(!cluster.deliver(&cluster.plan(NODE), NODE, vec![part]));
         assert_eq!(planned(&cluster), [(0, 0)]);
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, cluster.settings.partition_bytes);
+        // One that is larger than a fetch may be needs room: only to the first of a request it is sent in any case.
+        let mut part = answer(0, 1 << 20);
+        if let Ok(chunk) = &mut part.chunk {
+            chunk.batches.truncate(1000);
+        }
+        assert!(!cluster.deliver(&cluster.plan(NODE), NODE, vec![part]));
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, 1 << 20);
+        assert!(cluster.deliver(&cluster.plan(NODE), NODE, vec![answer(0, 100)]));
+        assert_eq!(wanted(&cluster.plan(NODE))[0].bytes, cluster.settings.partition_bytes, "small ones again");
     }
 
     #[test]
@@ -418,6 +444,21 @@ mod tests {
         assert!(matches!(queue.take(Duration::ZERO, 1), Taken::Empty), "the brokers may not know it yet");
         cluster.learn(&Metadata::default(), start + Duration::from_secs(60));
         assert!(matches!(queue.take(Duration::ZERO, 1), Taken::Stop(Stop::PartitionGone(_))));
+    }
+
+    #[test]
+    fn a_broker_that_does_not_answer_is_asked_last() {
+        let options = BTreeMap::from([("bootstrap.servers".to_owned(), "a:1,b:1,c:1".to_owned())]);
+        let limits = ClientLimits { queue_bytes: 4 << 20, partitions: 8 };
+        let cluster = Cluster::new(FetchSettings::read(&options, limits).expect("plain options"));
+        let order = || cluster.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(order(), "a:1 b:1 c:1");
+        cluster.passed_over();
+        assert_eq!(order(), "b:1 c:1 a:1");
+        assert_eq!(order(), "b:1 c:1 a:1", "who answers stays the first");
+        cluster.passed_over();
+        cluster.passed_over();
+        assert_eq!(order(), "a:1 b:1 c:1");
     }
 
     #[test]

@@ -187,10 +187,7 @@ impl Connection {
             return Err(self.wrong(format!("answer {number} came to request {}", self.correlation)));
         }
         if R::header_version(version) >= 1 {
-            // Of the header's fields that may be added one day none is of use here; there are none today.
-            if !frame.has_remaining() || frame.get_u8() != 0 {
-                return Err(self.wrong("its header has unknown fields"));
-            }
+            skip_tagged(&mut frame).ok_or_else(|| self.wrong("its header ends early"))?;
         }
         let message = R::decode(&mut frame, version).map_err(|error| self.wrong(error))?;
         Ok(Answer { message, frame_bytes })
@@ -198,5 +195,48 @@ impl Connection {
 
     fn wrong(&self, problem: impl std::fmt::Display) -> ConnectionError {
         ConnectionError::Protocol { address: self.address.clone(), problem: problem.to_string() }
+    }
+}
+
+/// Passes over the tagged fields of a header: there are none today, and of those that may be added none is needed here.
+/// `None`: they end early.
+fn skip_tagged(frame: &mut Bytes) -> Option<()> {
+    for _ in 0..unsigned_varint(frame)? {
+        let _tag = unsigned_varint(frame)?;
+        let length = usize::try_from(unsigned_varint(frame)?).ok().filter(|length| *length <= frame.remaining())?;
+        frame.advance(length);
+    }
+    Some(())
+}
+
+/// Seven bits a byte, the lowest first.
+fn unsigned_varint(frame: &mut Bytes) -> Option<u32> {
+    let mut number = 0;
+    for shift in (0..u32::BITS).step_by(7) {
+        let byte = frame.try_get_u8().ok()?;
+        number |= u32::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tagged_fields_are_passed_over() {
+        let left = |bytes: &'static [u8]| {
+            let mut frame = Bytes::from_static(bytes);
+            skip_tagged(&mut frame).map(|()| frame.len())
+        };
+        assert_eq!(left(&[0, 9]), Some(1));
+        assert_eq!(left(&[1, 0x85, 1, 2, 7, 7, 9]), Some(1), "a field of two bytes");
+        assert_eq!(left(&[2, 0, 0, 1, 1, 7, 9]), Some(1), "an empty one, and one of a byte");
+        for damaged in [&[][..], &[1], &[1, 0], &[1, 0, 3, 7], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+            assert_eq!(left(damaged), None, "{damaged:?}");
+        }
     }
 }

@@ -33,6 +33,8 @@ struct State {
     next: i64,
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Of the largest batch in what came last: the next fetch must have room for such a one.
+    batch_bytes: usize,
     /// The number of the answer that last brought something, so that those that got the least come first.
     served: u64,
     stop: Option<Stop>,
@@ -56,6 +58,8 @@ pub(super) struct Led {
 pub(super) struct Place {
     pub generation: u64,
     pub offset: i64,
+    /// How many may come.
+    pub bytes: usize,
     pub leader: Leader,
     pub served: u64,
 }
@@ -88,6 +92,7 @@ impl Queue {
             next: offset,
             chunks: VecDeque::new(),
             bytes: 0,
+            batch_bytes: 0,
             served: 0,
             stop: None,
             leader: None,
@@ -97,19 +102,21 @@ impl Queue {
         Self { key, bytes_max, state: Mutex::new(state), filled: Condvar::new() }
     }
 
-    /// For the connection to `node`: what to fetch, of which `fetch_bytes` may come.
+    /// For the connection to `node`: what to fetch, of which `fetch_bytes` may come, or a batch as large as the last.
+    /// Kafka sends one that is larger than it may be only to who is the first in a request, and a part of it to others.
     pub fn part(&self, node: i32, fetch_bytes: usize) -> Part {
         let state = self.state.lock();
         let Some(led) = state.leader.as_ref().filter(|led| led.leader.node == node) else { return Part::None };
         if state.stop.is_some() || state.dropped {
             return Part::None;
         }
+        let bytes = fetch_bytes.max(state.batch_bytes);
         // An empty queue always takes part, however large one fetch is.
-        if state.bytes > 0 && state.bytes + fetch_bytes > self.bytes_max {
+        if state.bytes > 0 && state.bytes + bytes > self.bytes_max {
             return Part::Full;
         }
         let State { generation, next, served, .. } = *state;
-        Part::Fetch(Place { generation, offset: next, leader: led.leader, served })
+        Part::Fetch(Place { generation, offset: next, bytes, leader: led.leader, served })
     }
 
     /// Takes in what came of `place`. `true`: there was something.
@@ -120,7 +127,7 @@ impl Queue {
             return false;
         }
         state.denied_since = None;
-        let Whole { bytes, next } = match whole {
+        let Whole { bytes, next, largest } = match whole {
             Ok(whole) => whole,
             Err(error) => {
                 state.stop = Some(stop(&error, place.offset));
@@ -128,6 +135,9 @@ impl Queue {
                 return true;
             }
         };
+        if !chunk.batches.is_empty() {
+            state.batch_bytes = largest;
+        }
         // Without a whole batch nothing is there yet, or it did not fit in beside others, and is asked for again.
         let Some(next) = next.filter(|next| *next > place.offset) else { return false };
         state.next = next;
@@ -197,7 +207,7 @@ impl Queue {
         let Some(chunk) = state.chunks.pop_front() else {
             return state.stop.clone().map_or(Taken::Empty, Taken::Stop);
         };
-        let was_full = state.bytes + fetch_bytes > self.bytes_max;
+        let was_full = state.bytes + fetch_bytes.max(state.batch_bytes) > self.bytes_max;
         state.bytes -= chunk.batches.len();
         if was_full && let Some(led) = &state.leader {
             led.wake.notify_one();

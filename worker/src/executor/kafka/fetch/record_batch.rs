@@ -158,14 +158,22 @@ pub(super) struct Whole {
     pub bytes: usize,
     /// The offset after the last; none when there is no whole batch.
     pub next: Option<i64>,
+    /// Bytes of the largest batch, also of one that is cut off at the end.
+    pub largest: usize,
 }
 
 /// Finds where the whole batches end, by their headers alone.
 pub(super) fn whole_batches(bytes: &[u8]) -> Result<Whole, BatchError> {
-    let mut whole = Whole { bytes: 0, next: None };
+    let mut whole = Whole { bytes: 0, next: None, largest: 0 };
     while let Some(header) = BatchHeader::read(&bytes[whole.bytes..])? {
         whole.bytes += header.length;
         whole.next = Some(header.last_offset + 1);
+        whole.largest = whole.largest.max(header.length);
+    }
+    let cut = &bytes[whole.bytes..];
+    if cut.len() >= LENGTH_STARTS_AT {
+        let length = usize::try_from(i32::from_be_bytes(field(cut, 8))).unwrap_or_default();
+        whole.largest = whole.largest.max(length + LENGTH_STARTS_AT);
     }
     Ok(whole)
 }

@@ -149,6 +149,8 @@ pub(super) struct Wanted {
     pub key: Key,
     /// From where.
     pub offset: i64,
+    /// How many bytes may come; a single batch may be larger.
+    pub bytes: i32,
     /// The leader's term, as known here.
     pub leader_epoch: i32,
 }
@@ -196,12 +198,12 @@ pub(super) async fn fetch(
 
 fn request(settings: &FetchSettings, wanted: &[Wanted], wait: Duration) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for Wanted { key: (topic, partition), offset, leader_epoch } in wanted {
+    for Wanted { key: (topic, partition), offset, bytes, leader_epoch } in wanted {
         let partition = FetchPartition::default()
             .with_partition(*partition)
             .with_fetch_offset(*offset)
             .with_current_leader_epoch(*leader_epoch)
-            .with_partition_max_bytes(settings.partition_bytes);
+            .with_partition_max_bytes(*bytes);
         // Neighbours of one topic share its entry; the order is what decides who gets the room.
         match topics.last_mut() {
             Some(last) if last.topic.as_str() == topic.as_str() => last.partitions.push(partition),

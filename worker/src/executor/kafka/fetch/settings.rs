@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyrite_common::net::HostPort;
 
 use super::walk::Isolation;
-use crate::executor::kafka::client::{ClientLimits, FETCH_BYTES_MAX};
+use crate::executor::kafka::client::ClientLimits;
 
 const PORT: u16 = 9092;
 /// One answer's bytes of all partitions together; a single batch may be larger.
@@ -113,8 +113,7 @@ impl FetchSettings {
             refuse(name, value)?;
         }
         let get = |name: &str| options.get(name).map(String::as_str);
-        let queue_bytes = limits.partition_bytes();
-        let fetch_bytes = (queue_bytes / 2).min(FETCH_BYTES_MAX) as i32;
+        let fetch_bytes = limits.fetch_bytes() as i32;
         let own_bytes = number(options, "max.partition.fetch.bytes")?.or(number(options, "fetch.message.max.bytes")?);
         let millis = |name| Ok::<_, String>(number(options, name)?.map(|millis| Duration::from_millis(millis as u64)));
         let wait = millis("fetch.wait.max.ms")?;
@@ -126,7 +125,7 @@ impl FetchSettings {
                 Some("read_committed") => Isolation::ReadCommitted,
                 Some(other) => return Err(format!("`isolation.level` is `{other}`")),
             },
-            queue_bytes: queue_bytes as usize,
+            queue_bytes: limits.partition_bytes() as usize,
             partition_bytes: own_bytes.map_or(fetch_bytes, |own| own.clamp(1, fetch_bytes)),
             response_bytes: number(options, "fetch.max.bytes")?.map_or(RESPONSE_BYTES_MAX, |own| own.max(1)),
             bytes_min: number(options, "fetch.min.bytes")?.unwrap_or(1).max(1),

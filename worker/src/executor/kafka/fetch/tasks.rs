@@ -16,6 +16,8 @@ use super::requests::{self, Metadata};
 /// Waits between looks for leaders, while the last has not helped.
 const LOOK_FIRST: Duration = Duration::from_millis(40);
 const LOOK_LONGEST: Duration = Duration::from_secs(1);
+/// All brokers together have so long to tell the leaders.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 /// After so long without a look the next one is not the last one's repetition.
 const LOOK_QUIET: Duration = Duration::from_secs(10);
 
@@ -51,7 +53,7 @@ pub(super) async fn find_leaders(cluster: Arc<Cluster>) {
 }
 
 async fn look(cluster: &Arc<Cluster>, topics: &[String]) {
-    match ask_any(cluster, topics).await {
+    match ask_any(cluster, topics, LOOK_TIMEOUT).await {
         Ok(metadata) => {
             cluster.reached();
             for broker in cluster.learn(&metadata, Instant::now()) {
@@ -63,14 +65,26 @@ async fn look(cluster: &Arc<Cluster>, topics: &[String]) {
     }
 }
 
-/// Asks one broker after another for the leaders of topics.
-pub(super) async fn ask_any(cluster: &Cluster, topics: &[String]) -> Result<Metadata, ConnectionError> {
+/// Asks one broker after another for the leaders of topics. Each has its share of the time that is left, so that one
+/// that is dead does not take it from the others.
+pub(super) async fn ask_any(
+    cluster: &Cluster,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Metadata, ConnectionError> {
+    let deadline = Instant::now() + timeout;
+    let addresses = cluster.addresses();
     let mut failed = None;
-    for address in cluster.addresses() {
-        match ask(cluster, &address, topics).await {
+    for (index, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() - index) as u32;
+        let answer = tokio::time::timeout(share, ask(cluster, address, topics)).await;
+        let silent = |_| ConnectionError::Silent { address: address.clone(), waited: share };
+        match answer.map_err(silent).flatten() {
             Ok(metadata) => return Ok(metadata),
             Err(error) => failed = Some(error),
         }
+        cluster.passed_over();
     }
     Err(failed.expect("a client has at least one server, which the settings check"))
 }

@@ -16,8 +16,10 @@ use crate::executor::kafka::partition::{Drain, Row};
 /// The most one batch may take when unpacked. Kafka bounds a batch only as it is stored, at 1 MiB unless told
 /// otherwise.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
-/// Unpacked bytes that are kept for the next batch.
+/// Unpacked bytes that are kept for the next batch, while a thread reads.
 const UNPACKED_BYTES_KEPT: usize = 4 << 20;
+/// The same of a partition that nobody reads: there may be thousands.
+const UNPACKED_BYTES_AT_REST: usize = 16 << 10;
 /// Type of a control record that ends a transaction without effect.
 const ABORT_MARKER: i16 = 0;
 /// Spark's `timestampType` of the producers' times, and of the broker's.
@@ -108,6 +110,21 @@ impl Walker {
         self.load(Chunk { batches: Bytes::new(), aborted: Vec::new() });
     }
 
+    /// Nothing is read for a while: what only reading needs is given back. An open batch is in the middle of its records
+    /// and stays.
+    pub fn rest(&mut self) {
+        if self.is_done() {
+            self.clear();
+        }
+        self.give_back(UNPACKED_BYTES_AT_REST);
+    }
+
+    fn give_back(&mut self, bytes_kept: usize) {
+        if self.open.is_none() && self.unpacked.capacity() > bytes_kept {
+            self.unpacked = Vec::new();
+        }
+    }
+
     /// Whether the chunk is read to its end.
     pub fn is_done(&self) -> bool {
         self.open.is_none() && self.at >= self.batches.len()
@@ -160,9 +177,6 @@ impl Walker {
         let place = match header.codec()? {
             Codec::None => Place::Chunk(records),
             codec => {
-                if self.unpacked.capacity() > UNPACKED_BYTES_KEPT {
-                    self.unpacked = Vec::new();
-                }
                 unpack(codec, &self.batches[records], &mut self.unpacked, UNPACKED_BYTES_MAX)?;
                 Place::Unpacked
             }
@@ -219,6 +233,7 @@ impl Walker {
             }
             drain.pass(open.header.last_offset + 1);
             self.open = None;
+            self.give_back(UNPACKED_BYTES_KEPT);
         }
         Ok(())
     }
