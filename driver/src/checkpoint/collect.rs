@@ -13,11 +13,11 @@
 //!    and
 //! 2. every bucket has a sound snapshot of a later batch than `n`, named by a commit.
 //!
-//! Then no upload that may still be named can hold the file. An executor uploads one snapshot after the other, in the
-//! order of its commits: the upload that was under way at `n`, of a version up to `n`, has ended, and its manifest
-//! would be seen. The later snapshot of the shard does not name the file, so it is gone from the shard's database, and
-//! what is gone from a database does not come back: no two databases write the same SST file. What an executor still
-//! uploads that lost its shard to another, is older than the snapshot of 2; no bucket's newest.
+//! Then no upload that may still be named can hold the file. An executor uploads a shard's snapshots one after the
+//! other, in the order of its commits: the upload that was under way at `n`, of a version up to `n`, has ended, and its
+//! manifest would be seen. The later snapshot of the shard does not name the file, so it is gone from the shard's
+//! database, and what is gone from a database does not come back: no two databases write the same SST file. What an
+//! executor still uploads that lost its shard to another, is older than the snapshot of 2; no bucket's newest.
 
 use std::collections::{BTreeMap, BTreeSet};
 

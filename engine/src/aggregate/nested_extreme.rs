@@ -25,13 +25,15 @@ pub(super) struct ExtremeGroups {
     converter: RowConverter,
     null: OwnedRow,
     best: Vec<Option<OwnedRow>>,
+    /// Bytes of all of them: `size` is asked for after each batch of rows.
+    row_bytes: usize,
 }
 
 impl ExtremeGroups {
     pub(super) fn new(better: Ordering, data_type: &DataType) -> Result<Self> {
         let converter = RowConverter::new(vec![SortField::new(data_type.clone())])?;
         let null = converter.convert_columns(&[new_null_array(data_type, 1)])?.row(0).owned();
-        Ok(ExtremeGroups { better, converter, null, best: Vec::new() })
+        Ok(ExtremeGroups { better, converter, null, best: Vec::new(), row_bytes: 0 })
     }
 }
 
@@ -50,9 +52,10 @@ impl GroupsAccumulator for ExtremeGroups {
                 continue;
             }
             let candidate = rows.row(row);
-            let best = &self.best[*group];
+            let best = &mut self.best[*group];
             if best.as_ref().is_none_or(|best| candidate.cmp(&best.row()) == self.better) {
-                self.best[*group] = Some(candidate.owned());
+                self.row_bytes += candidate.as_ref().len();
+                self.row_bytes -= best.replace(candidate.owned()).map_or(0, |worse| worse.as_ref().len());
             }
         }
         Ok(())
@@ -60,6 +63,7 @@ impl GroupsAccumulator for ExtremeGroups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let best = emit_to.take_needed(&mut self.best);
+        self.row_bytes -= row_bytes(&best);
         let rows = best.iter().map(|best| best.as_ref().unwrap_or(&self.null).row());
         let mut columns = self.converter.convert_rows(rows)?;
         columns.pop().ok_or_else(|| DataFusionError::Internal("rows of one column came back as none".to_owned()))
@@ -78,9 +82,12 @@ impl GroupsAccumulator for ExtremeGroups {
     }
 
     fn size(&self) -> usize {
-        let rows: usize = self.best.iter().flatten().map(|best| best.as_ref().len()).sum();
-        rows + self.best.capacity() * size_of::<Option<OwnedRow>>()
+        self.row_bytes + self.best.capacity() * size_of::<Option<OwnedRow>>()
     }
+}
+
+fn row_bytes(rows: &[Option<OwnedRow>]) -> usize {
+    rows.iter().flatten().map(|row| row.as_ref().len()).sum()
 }
 
 #[cfg(test)]
@@ -121,6 +128,21 @@ mod tests {
         for group in [1, 2] {
             assert!(least.is_null(group) && greatest.is_null(group));
         }
+    }
+
+    #[test]
+    fn its_size_is_what_it_holds() {
+        let values: ArrayRef = Arc::new(structs());
+        let mut groups = ExtremeGroups::new(Ordering::Less, values.data_type()).expect("a type with an order");
+        let bytes = |groups: &ExtremeGroups| groups.size() - groups.best.capacity() * size_of::<Option<OwnedRow>>();
+        for group_indices in [[0, 0, 0, 1], [1, 0, 2, 2], [2, 2, 1, 0]] {
+            groups.update_batch(std::slice::from_ref(&values), &group_indices, None, 3).expect("updates");
+            assert_eq!(bytes(&groups), row_bytes(&groups.best));
+        }
+        groups.evaluate(EmitTo::First(1)).expect("evaluates");
+        assert_eq!(bytes(&groups), row_bytes(&groups.best));
+        groups.evaluate(EmitTo::All).expect("evaluates");
+        assert_eq!(bytes(&groups), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod time_window;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use pyrite_proto::plan as wire;
 
@@ -89,7 +89,16 @@ pub struct CompiledAggregate {
     pub(crate) aggregates: Arc<AggregateSet>,
     /// Which key's time evicts a group.
     pub(crate) event_time_key: Option<usize>,
+    /// Of the frames that go from source tasks to shards.
+    pub(crate) frame_schema: SchemaRef,
     pub(crate) output_schema: SchemaRef,
+}
+
+impl CompiledAggregate {
+    /// Whether groups have a time, by which a watermark evicts them.
+    pub fn is_timed(&self) -> bool {
+        self.event_time_key.is_some()
+    }
 }
 
 impl CompiledQuery {
@@ -176,6 +185,7 @@ fn decode_aggregate(aggregate: &wire::AggregatePlan) -> Result<CompiledAggregate
     let key_types = types_of(key_columns.iter().map(|column| &input.fields()[*column]));
     Ok(CompiledAggregate {
         operator_id: aggregate.operator_id,
+        frame_schema: frame_schema(aggregates.state_types()),
         key_codec: RowCodec::new(key_types, Purpose::Key)?,
         value_codec: RowCodec::new(aggregates.state_types().to_vec(), Purpose::Value)?,
         key_columns,
@@ -183,6 +193,15 @@ fn decode_aggregate(aggregate: &wire::AggregatePlan) -> Result<CompiledAggregate
         event_time_key: aggregate.event_time_key.map(|key| key as usize),
         output_schema: decode_schema(&aggregate.output_schema)?,
     })
+}
+
+/// The columns of a shuffle frame: due time, encoded key, then the partials.
+fn frame_schema(partials: &[DataType]) -> SchemaRef {
+    let mut fields = vec![Field::new("due", DataType::Int64, false), Field::new("key", DataType::Binary, false)];
+    for (index, partial) in partials.iter().enumerate() {
+        fields.push(Field::new(format!("p{index}"), partial.clone(), true));
+    }
+    Arc::new(Schema::new(fields))
 }
 
 fn aggregate_spec(aggregate: &wire::AggregateExpr) -> Result<AggregateSpec, PlanError> {

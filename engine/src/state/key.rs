@@ -30,12 +30,17 @@ pub fn bucket_prefix(bucket: u16) -> [u8; 2] {
 /// The key under which a group's partial is kept; `due` for groups that a watermark evicts.
 pub fn state_key(bucket: u16, due: Option<i64>, key: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(10 + key.len());
+    append_state_key(&mut bytes, bucket, due, key);
+    bytes
+}
+
+/// As [`state_key`], at the end of `bytes`.
+pub(crate) fn append_state_key(bytes: &mut Vec<u8>, bucket: u16, due: Option<i64>, key: &[u8]) {
     bytes.extend_from_slice(&bucket.to_be_bytes());
     if let Some(due) = due {
         bytes.extend_from_slice(&ordered(due).to_be_bytes());
     }
     bytes.extend_from_slice(key);
-    bytes
 }
 
 /// Due time and group key of a state key that has a due time; `None` when it is too short.

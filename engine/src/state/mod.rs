@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
 
+pub(crate) use key::append_state_key;
 pub use key::{BUCKETS, bucket_of, bucket_prefix, hash_key, split_due, state_key};
 pub use row_codec::{CODEC_VERSION, EncodedRows, Purpose, RowCodec, types_of};
 

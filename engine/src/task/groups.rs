@@ -10,7 +10,10 @@ use datafusion::error::DataFusionError;
 use hashbrown::HashTable;
 
 use crate::aggregate::{Accumulators, AggregateSet};
-use crate::state::{bucket_of, hash_key, state_key};
+use crate::state::{append_state_key, bucket_of, hash_key};
+
+/// Bucket and due time.
+const STATE_KEY_HEAD_BYTES: usize = 10;
 
 /// Interned keys: group ids count from 0 in the order of first sight.
 #[derive(Default)]
@@ -74,13 +77,30 @@ fn slice<'a>(bytes: &'a [u8], ends: &[usize], group: usize) -> &'a [u8] {
     &bytes[start..ends[group]]
 }
 
-/// A group with its place in the order of state keys.
+/// A group in the order of state keys.
 pub(super) struct Touched {
     pub(super) group: usize,
-    pub(super) state_key: Vec<u8>,
+    pub(super) bucket: u16,
     pub(super) due: i64,
     /// Whether the committed state has it.
     pub(super) in_state: bool,
+    /// Where its state key ends, which begins where the one before ends.
+    key_end: usize,
+}
+
+/// Groups in the order of their state keys.
+#[derive(Default)]
+pub(super) struct Ordered {
+    pub(super) touched: Vec<Touched>,
+    state_keys: Vec<u8>,
+}
+
+impl Ordered {
+    /// The state key of the group at a position.
+    pub(super) fn key(&self, at: usize) -> &[u8] {
+        let start = if at == 0 { 0 } else { self.touched[at - 1].key_end };
+        &self.state_keys[start..self.touched[at].key_end]
+    }
 }
 
 /// Keys with the aggregates of their rows.
@@ -127,17 +147,27 @@ impl Groups {
     }
 
     /// The groups whose due time `keeps` likes, in the order of their state keys; `timed`: these have the due time.
-    pub(super) fn in_key_order(&self, timed: bool, mut keeps: impl FnMut(i64) -> bool) -> Vec<Touched> {
-        let mut order = Vec::with_capacity(self.keys.len());
-        for group in 0..self.keys.len() {
-            let due = self.keys.due(group);
+    pub(super) fn in_key_order(&self, timed: bool, mut keeps: impl FnMut(i64) -> bool) -> Ordered {
+        let keys = &self.keys;
+        let mut touched = Vec::with_capacity(keys.len());
+        for group in 0..keys.len() {
+            let due = keys.due(group);
             if keeps(due) {
-                let state_key = state_key(self.keys.bucket(group), timed.then_some(due), self.keys.key(group));
-                order.push(Touched { group, state_key, due, in_state: false });
+                touched.push(Touched { group, bucket: keys.bucket(group), due, in_state: false, key_end: 0 });
             }
         }
-        order.sort_unstable_by(|left, right| left.state_key.cmp(&right.state_key));
-        order
+        // As their state keys compare; most differ by what is at hand, without a look at the keys.
+        let time = |group: &Touched| if timed { group.due } else { 0 };
+        touched.sort_unstable_by(|left, right| {
+            let heads = left.bucket.cmp(&right.bucket).then_with(|| time(left).cmp(&time(right)));
+            heads.then_with(|| keys.key(left.group).cmp(keys.key(right.group)))
+        });
+        let mut state_keys = Vec::with_capacity(keys.bytes.len() + touched.len() * STATE_KEY_HEAD_BYTES);
+        for group in &mut touched {
+            append_state_key(&mut state_keys, group.bucket, timed.then_some(group.due), keys.key(group.group));
+            group.key_end = state_keys.len();
+        }
+        Ordered { touched, state_keys }
     }
 
     /// Takes the partials of all groups, in the order of their ids.

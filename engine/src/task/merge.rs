@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::emit::Emitter;
-use super::groups::{Groups, Touched};
+use super::groups::{Groups, Ordered, Touched};
 use super::shard::{OperatorTimes, ShardCounts, ShardEnd, ShardSink};
 use super::{DueIndex, DueUpdate, NEVER, TaskError};
 use crate::plan::{CompiledAggregate, CompiledQuery, OutputMode};
-use crate::state::{EncodedRows, StateError, StateView, bucket_prefix, split_due};
+use crate::state::{EncodedRows, StateError, StateView, bucket_prefix, split_due, state_key};
 
 /// Groups that are looked up in the state at a time.
 const LOOKUP_GROUPS: usize = 16 * 1024;
@@ -45,9 +45,16 @@ pub(super) struct Batch<'a> {
 /// Groups of a range of keys, merged with the state: those from `at` on are not written yet.
 struct Pending {
     groups: Groups,
-    touched: Vec<Touched>,
+    ordered: Ordered,
     values: EncodedRows,
     at: usize,
+}
+
+impl Pending {
+    /// The state key of the next group to write.
+    fn next_key(&self) -> Option<&[u8]> {
+        (self.at < self.ordered.touched.len()).then(|| self.ordered.key(self.at))
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -81,8 +88,13 @@ impl<'a> Batch<'a> {
             self.walk(&mut pending, from, to)?;
         } else if self.aggregate.event_time_key.is_some() {
             for bucket in self.due_buckets_in(from, to) {
-                let (first, end) = (bucket_prefix(bucket), bucket_prefix(bucket + 1));
-                self.walk(&mut pending, from.max(&first), to.min(&end))?;
+                // Not from the bucket's beginning: what was evicted before lies there, deleted but not yet gone.
+                let first = state_key(bucket, Some(self.dues.next(bucket)), &[]);
+                let end = bucket_prefix(bucket + 1);
+                let (first, end) = (from.max(&first), to.min(&end));
+                if first < end {
+                    self.walk(&mut pending, first, end)?;
+                }
             }
         }
         self.write_below(&mut pending, None)
@@ -104,26 +116,28 @@ impl<'a> Batch<'a> {
     /// Adds what the state has of the groups that are not late.
     fn merge_with_state(&mut self, mut groups: Groups) -> Result<Pending, TaskError> {
         let (late_us, dropped) = (self.times.late_us, &mut self.counts.rows_dropped);
-        let mut touched = groups.in_key_order(self.aggregate.event_time_key.is_some(), |due| {
+        let mut ordered = groups.in_key_order(self.aggregate.event_time_key.is_some(), |due| {
             *dropped += u64::from(due <= late_us);
             due > late_us
         });
-        for part in touched.chunks_mut(LOOKUP_GROUPS) {
-            let keys: Vec<&[u8]> = part.iter().map(|touched| touched.state_key.as_slice()).collect();
+        let count = ordered.touched.len();
+        for start in (0..count).step_by(LOOKUP_GROUPS) {
+            let part = start..count.min(start + LOOKUP_GROUPS);
+            let keys: Vec<&[u8]> = part.clone().map(|at| ordered.key(at)).collect();
             let stored = self.state.multi_get(&keys)?;
-            let found: Vec<usize> = (0..part.len()).filter(|index| stored[*index].is_some()).collect();
+            let found: Vec<usize> = part.filter(|at| stored[at - start].is_some()).collect();
             if found.is_empty() {
                 continue;
             }
-            let values = found.iter().filter_map(|index| stored[*index].as_deref());
+            let values = found.iter().filter_map(|at| stored[at - start].as_deref());
             let partials = self.aggregate.value_codec.decode(values)?;
-            let into: Vec<usize> = found.iter().map(|index| part[*index].group).collect();
+            let into: Vec<usize> = found.iter().map(|at| ordered.touched[*at].group).collect();
             groups.merge_into(&partials, &into)?;
-            found.iter().for_each(|index| part[*index].in_state = true);
+            found.iter().for_each(|at| ordered.touched[*at].in_state = true);
         }
         let count = groups.keys.len();
         let values = self.aggregate.value_codec.encode(&groups.take_partials()?, count);
-        Ok(Pending { groups, touched, values, at: 0 })
+        Ok(Pending { groups, ordered, values, at: 0 })
     }
 
     /// The buckets of the range that have something due, less those where the first that stays is known.
@@ -161,8 +175,7 @@ impl<'a> Batch<'a> {
         }
         self.write_below(pending, Some(key))?;
         // A group of the batch is written in its turn.
-        let is_untouched = pending.touched.get(pending.at).is_none_or(|touched| touched.state_key != key);
-        if is_untouched {
+        if pending.next_key() != Some(key) {
             if self.mode != OutputMode::Update {
                 self.emitter.push(group_key, value, self.sink)?;
             }
@@ -177,18 +190,24 @@ impl<'a> Batch<'a> {
 
     /// Writes the groups below `key`, or all that are left.
     fn write_below(&mut self, pending: &mut Pending, key: Option<&[u8]>) -> Result<(), TaskError> {
-        while let Some(touched) = pending.touched.get(pending.at) {
-            if key.is_some_and(|key| touched.state_key.as_slice() >= key) {
+        while let Some(state_key) = pending.next_key() {
+            if key.is_some_and(|key| state_key >= key) {
                 break;
             }
-            let value = pending.values.row(touched.group);
-            self.keep_or_let_go(touched, pending.groups.keys.key(touched.group), value)?;
+            let touched = &pending.ordered.touched[pending.at];
+            let group = (pending.groups.keys.key(touched.group), pending.values.row(touched.group));
+            self.keep_or_let_go(touched, state_key, group)?;
             pending.at += 1;
         }
         Ok(())
     }
 
-    fn keep_or_let_go(&mut self, group: &Touched, key: &[u8], value: &[u8]) -> Result<(), TaskError> {
+    fn keep_or_let_go(
+        &mut self,
+        group: &Touched,
+        state_key: &[u8],
+        (key, value): (&[u8], &[u8]),
+    ) -> Result<(), TaskError> {
         self.counts.rows_updated += 1;
         let is_final = group.due <= self.times.evict_us;
         if self.mode != OutputMode::Append || is_final {
@@ -197,16 +216,15 @@ impl<'a> Batch<'a> {
         if !is_final {
             self.counts.total_delta += i64::from(!group.in_state);
             if group.due != NEVER {
-                let bucket = u16::from_be_bytes([group.state_key[0], group.state_key[1]]);
-                let earliest = self.written.entry(bucket).or_insert(NEVER);
+                let earliest = self.written.entry(group.bucket).or_insert(NEVER);
                 *earliest = group.due.min(*earliest);
             }
-            return self.sink.write(&group.state_key, Some(value));
+            return self.sink.write(state_key, Some(value));
         }
         self.counts.rows_removed += 1;
         if group.in_state {
             self.counts.total_delta -= 1;
-            self.sink.write(&group.state_key, None)?;
+            self.sink.write(state_key, None)?;
         }
         Ok(())
     }

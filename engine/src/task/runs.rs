@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::sync::Arc;
 
-use super::groups::{Groups, Touched};
+use super::groups::Groups;
 use super::scratch::{Scratch, ScratchFile};
 use super::{NEVER, TaskError};
 use crate::plan::CompiledAggregate;
@@ -90,8 +90,8 @@ impl Level {
         let order = groups.in_key_order(aggregate.event_time_key.is_some(), |_| true);
         let count = groups.keys.len();
         let values = aggregate.value_codec.encode(&groups.take_partials()?, count);
-        for Touched { group, state_key, .. } in &order {
-            self.write(state_key, values.row(*group))?;
+        for (at, touched) in order.touched.iter().enumerate() {
+            self.write(order.key(at), values.row(touched.group))?;
         }
         Ok(())
     }

@@ -17,7 +17,6 @@ use super::groups::Groups;
 use super::merge::{Batch, Surroundings};
 use super::runs::Runs;
 use super::scratch::Scratch;
-use super::source::frame_schema;
 use super::{DueIndex, DueUpdate, NEVER, TaskError};
 use crate::plan::{CompiledAggregate, CompiledQuery, OutputMode};
 use crate::state::{StateView, bucket_prefix};
@@ -92,8 +91,9 @@ impl ShardTask {
     pub fn push(&mut self, frame: RecordBatch) -> Result<(), TaskError> {
         let query = Arc::clone(&self.query);
         let aggregate = query.aggregate().expect("`new` asks for state");
-        if frame.schema().fields().len() != frame_schema(aggregate).fields().len() {
-            return Err(TaskError::Frame(format!("it has {} columns", frame.num_columns())));
+        // Accumulators trust the types of what they merge.
+        if frame.schema().fields() != aggregate.frame_schema.fields() {
+            return Err(TaskError::Frame(format!("it has the columns {:?}", frame.schema().fields())));
         }
         let malformed = || TaskError::Frame("its due times or keys have another type".to_owned());
         let dues = frame.column(0).as_primitive_opt::<Int64Type>().ok_or_else(malformed)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{max, min, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::groups::Groups;
@@ -47,15 +47,6 @@ pub struct Observation {
     /// The sum of `time - min_us`, for the average.
     pub sum_offset_us: f64,
     pub count: u64,
-}
-
-/// The columns of a shuffle frame: due time, encoded key, then the partials.
-pub(super) fn frame_schema(aggregate: &CompiledAggregate) -> SchemaRef {
-    let mut fields = vec![Field::new("due", DataType::Int64, false), Field::new("key", DataType::Binary, false)];
-    for (index, partial) in aggregate.value_codec.types().iter().enumerate() {
-        fields.push(Field::new(format!("p{index}"), partial.clone(), true));
-    }
-    Arc::new(Schema::new(fields))
 }
 
 /// Rows of one source in one attempt. Not shared between threads: each has its own.
@@ -156,10 +147,9 @@ impl SourceTask {
             return Ok(Vec::new());
         };
         let partials = groups.take_partials()?;
-        let schema = frame_schema(aggregate);
         let mut frames = Vec::new();
         for (shard, members) in self.by_shard(&groups) {
-            frames.push((shard, frame(&groups, &members, &partials, &schema)?));
+            frames.push((shard, frame(&groups, &members, &partials, &aggregate.frame_schema)?));
         }
         Ok(frames)
     }

@@ -1,10 +1,11 @@
 //! A shard task that puts everything away gives what one gives that keeps everything in memory.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use proptest::collection::vec;
@@ -15,6 +16,7 @@ use super::scratch::testing::MemoryScratch;
 use super::{DueIndex, OperatorTimes, Scratch, ShardMap, ShardOutput, ShardTask, SourceTask, TaskError};
 use crate::clock::BatchClock;
 use crate::plan::{CompiledQuery, OutputMode, encode_schema};
+use crate::state::{StateError, StateView, Step, split_due};
 
 /// Key, time, number.
 type Row = (u8, i64, Option<i64>);
@@ -221,6 +223,49 @@ fn an_empty_run_does_not_hide_the_state() {
     let times = OperatorTimes { late_us: i64::MIN, evict_us: i64::MIN };
     let output = task.collect(&shard.state, &shard.dues, times).expect("finishes");
     assert_eq!(texts(&output).len(), 40);
+}
+
+#[test]
+fn a_frame_of_another_plan_is_refused() {
+    let query = query(Grouping::Key, OutputMode::Update);
+    let frame = frame(&query, &[(1, 1, Some(1))]).expect("it has a group");
+    for column in 0..frame.num_columns() {
+        let mut columns: Vec<(String, ArrayRef)> = frame
+            .schema()
+            .fields()
+            .iter()
+            .zip(frame.columns())
+            .map(|(field, values)| (field.name().clone(), Arc::clone(values)))
+            .collect();
+        columns[column].1 = Arc::new(BooleanArray::from(vec![true]));
+        let foreign = RecordBatch::try_from_iter(columns).expect("equal lengths");
+        let pushed = ShardTask::new(Arc::clone(&query), 0..=1023).push(foreign);
+        assert!(matches!(pushed, Err(TaskError::Frame(_))), "column {column}: {pushed:?}");
+    }
+}
+
+#[test]
+fn eviction_does_not_look_at_what_was_evicted_before() {
+    /// Notes where scans begin.
+    struct Watched<'a>(&'a BTreeMap<Vec<u8>, Vec<u8>>, RefCell<Vec<Vec<u8>>>);
+    impl StateView for Watched<'_> {
+        fn multi_get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+            self.0.multi_get(keys)
+        }
+        fn scan(&self, from: &[u8], to: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> Step) -> Result<(), StateError> {
+            self.1.borrow_mut().push(from.to_vec());
+            self.0.scan(from, to, each)
+        }
+    }
+    let mut shard = Shard::new(Grouping::KeyAndTime, OutputMode::Append);
+    shard.batch(&many(1), None);
+    let (watched, task) =
+        (Watched(&shard.state, RefCell::default()), ShardTask::new(Arc::clone(&shard.query), 0..=1023));
+    let times = OperatorTimes { late_us: i64::MIN, evict_us: 7 };
+    let output = task.collect(&watched, &shard.dues, times).expect("finishes");
+    assert_eq!(texts(&output).len(), 40);
+    let starts = watched.1.into_inner();
+    assert!(!starts.is_empty() && starts.iter().all(|start| split_due(start) == Some((7, &[]))), "{starts:?}");
 }
 
 #[test]

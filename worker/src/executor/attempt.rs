@@ -31,6 +31,9 @@ use super::source_job;
 use super::split_queue::SplitQueue;
 use super::wire::{Batch, Split};
 
+/// What the driver hears of a panic, whose message only the log has.
+pub const PANICKED: &str = "a task panicked; the executor's log has the message";
+
 /// One attempt. Jobs hold it by `Arc`.
 pub struct Attempt {
     /// The process.
@@ -101,9 +104,10 @@ pub struct Results {
     pub sections: Vec<EncodedSection>,
 }
 
+/// Jobs in the pool's queue do not count: once the attempt is cancelled they never run.
 #[derive(Default)]
 struct Jobs {
-    count: usize,
+    running: usize,
     cancelled: bool,
 }
 
@@ -193,15 +197,13 @@ impl Attempt {
         priority: Priority,
         job: impl FnOnce(&Arc<Self>) -> Result<(), Failure> + Send + 'static,
     ) {
-        {
-            let mut jobs = self.jobs.lock();
-            if jobs.cancelled {
-                return;
+        let attempt = self.clone();
+        let run = move || {
+            if let Some(guard) = JobGuard::start(&attempt) {
+                guard.run(job);
             }
-            jobs.count += 1;
-        }
-        let guard = JobGuard { attempt: self.clone(), is_done: false };
-        self.shared.pool.submit(priority, Box::new(move || guard.run(job)));
+        };
+        self.shared.pool.submit(priority, Box::new(run));
     }
 
     /// Whether its work is void.
@@ -214,10 +216,10 @@ impl Attempt {
         let mut jobs = self.jobs.lock();
         jobs.cancelled = true;
         self.token.cancel();
-        if jobs.count == 0 {
+        if jobs.running == 0 {
             self.let_go();
         }
-        jobs.count == 0
+        jobs.running == 0
     }
 
     /// Cancelled, and no job runs: what was received goes, from memory and from disk. A buffer that takes a frame just
@@ -308,8 +310,18 @@ struct JobGuard {
 }
 
 impl JobGuard {
+    /// `None`: the attempt is cancelled, and may have been told to have ended.
+    fn start(attempt: &Arc<Attempt>) -> Option<Self> {
+        let mut jobs = attempt.jobs.lock();
+        if jobs.cancelled {
+            return None;
+        }
+        jobs.running += 1;
+        Some(Self { attempt: attempt.clone(), is_done: false })
+    }
+
     fn run(mut self, job: impl FnOnce(&Arc<Attempt>) -> Result<(), Failure>) {
-        let result = if self.attempt.is_cancelled() { Ok(()) } else { job(&self.attempt) };
+        let result = job(&self.attempt);
         self.is_done = true;
         if let Err(failure) = result {
             self.attempt.fail(failure);
@@ -320,11 +332,11 @@ impl JobGuard {
 impl Drop for JobGuard {
     fn drop(&mut self) {
         if !self.is_done {
-            self.attempt.fail(Failure::new(FailureKind::Task, "a task panicked; the executor's log has the message"));
+            self.attempt.fail(Failure::new(FailureKind::Task, PANICKED));
         }
         let mut jobs = self.attempt.jobs.lock();
-        jobs.count -= 1;
-        if jobs.cancelled && jobs.count == 0 {
+        jobs.running -= 1;
+        if jobs.cancelled && jobs.running == 0 {
             self.attempt.let_go();
             let (query_id, attempt) = (self.attempt.batch.query_id.clone(), self.attempt.batch.attempt);
             let _ = self.attempt.shared.events.send(WorkEvent::Joined { query_id, attempt });
@@ -347,5 +359,30 @@ mod tests {
         let first = world.from_executor.try_recv().expect("it is prepared");
         assert!(matches!(first.message, Some(proto::executor_message::Message::Prepared(_))));
         assert!(world.from_executor.try_recv().is_err(), "and not again");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn jobs_that_wait_for_a_thread_do_not_hold_up_the_end() {
+        let world = World::new();
+        let attempt = world.attempt(1);
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (started, starting) = std::sync::mpsc::channel();
+        // Another query's job has the one thread.
+        let other = move || {
+            started.send(()).expect("the test waits");
+            gate.recv().expect("the gate opens");
+        };
+        attempt.shared.pool.submit(Priority::Shard, Box::new(other));
+        starting.recv().expect("it starts");
+        let has_run = Arc::new(AtomicBool::new(false));
+        let told = has_run.clone();
+        attempt.submit(Priority::Shard, move |_| {
+            told.store(true, Ordering::Release);
+            Ok(())
+        });
+        assert!(attempt.cancel(), "nothing of it runs");
+        go.send(()).expect("the job waits");
+        world.jobs_ended().await;
+        assert!(!has_run.load(Ordering::Acquire), "nor does it later");
     }
 }

@@ -55,20 +55,24 @@ pub struct MemoryPlan {
 
 /// What shards may hold at least, however little memory there is.
 const SHARDS_BYTES_MIN: u64 = 64 * 1024;
+/// One shard alone may receive half of the reserve, and Arrow counts the bytes of its texts in 31 bits.
+const RECEIVE_BYTES_MAX: u64 = 2 << 30;
+/// One overlay alone may take half of the reserve, and the write that crosses it; its entries' places have 32 bits.
+const OVERLAY_BYTES_MAX: u64 = 4 << 30;
 
 impl MemoryPlan {
     /// Divides `memory_bytes`.
     pub fn of(memory_bytes: u64) -> Self {
         let share = |percent: u64, most: u64| (memory_bytes / 100 * percent).clamp(4 * MIB, most);
         let state = share(30, if memory_bytes > 8 << 30 { 1024 * MIB } else { 128 * MIB });
-        let shards = |percent: u64| (memory_bytes / 100 * percent).max(SHARDS_BYTES_MIN) as usize;
+        let shards = |percent: u64, most: u64| (memory_bytes / 100 * percent).clamp(SHARDS_BYTES_MIN, most) as usize;
         Self {
             state_cache_bytes: state as usize,
             write_buffer_bytes: (state / 2) as usize,
             kafka_bytes: share(12, 48 * MIB),
             combine_bytes: share(13, 96 * MIB) as usize,
-            receive_bytes: shards(15),
-            overlay_bytes: shards(10),
+            receive_bytes: shards(15, RECEIVE_BYTES_MAX),
+            overlay_bytes: shards(10, OVERLAY_BYTES_MAX),
         }
     }
 
@@ -91,5 +95,13 @@ mod tests {
             assert!(sum <= memory / 100 * 80, "{memory}: {plan:?}");
         }
         assert_eq!(MemoryPlan::of(3 << 30).state_cache_bytes, 128 << 20);
+    }
+
+    #[test]
+    fn no_machine_is_so_large_that_a_shard_outgrows_its_counters() {
+        let plan = MemoryPlan::of(16 << 40);
+        // With room for as much again, in one write.
+        assert!(plan.receive_bytes / 2 <= i32::MAX as usize / 2 + 1, "{plan:?}");
+        assert!(plan.overlay_bytes / 2 <= u32::MAX as usize / 2 + 1, "{plan:?}");
     }
 }

@@ -113,9 +113,7 @@ impl From<&TaskError> for Failure {
                 Some(WorkError(failure)) => failure.as_ref().clone(),
                 None => Self::new(FailureKind::Task, inner.to_string()),
             },
-            (None, TaskError::State(pyrite_engine::state::StateError::Corrupt(_))) => {
-                Self::new(FailureKind::Fatal, chain(error))
-            }
+            // Also state that cannot be decoded: it is of this machine's disk, and another try reads it anew.
             (None, _) => Self::new(FailureKind::Task, chain(error)),
         }
     }

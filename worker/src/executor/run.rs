@@ -155,17 +155,19 @@ impl Executor {
 
     fn run_batch(&mut self, run: proto::RunBatch) {
         let (query_id, batch, attempt) = (run.query_id.clone(), run.batch, run.attempt.unwrap_or_default());
-        let refuse = |text: String| {
-            let failure = Failure::new(proto::FailureKind::Unavailable, text);
+        let refuse = |kind, text: String| {
+            let failure = Failure::new(kind, text);
             wire::failed_wire(&query_id, wire::version(batch, attempt), failure)
         };
         let known = self.queries.get_mut(&query_id).filter(|query| query.context.run_id == run.run_id);
         let Some(query) = known else {
-            return self.send(refuse("the query is not started on this executor".to_owned()));
+            let text = "the query is not started on this executor".to_owned();
+            return self.send(refuse(proto::FailureKind::Unavailable, text));
         };
         let batch = match wire::batch(run) {
             Ok(batch) => batch,
-            Err(problem) => return self.send(refuse(problem)),
+            // Every try would be answered so.
+            Err(problem) => return self.send(refuse(proto::FailureKind::Fatal, problem)),
         };
         if query.highest.is_some_and(|highest| batch.attempt <= highest) {
             tracing::debug!(query = query_id, attempt = %batch.attempt, "old attempt refused");

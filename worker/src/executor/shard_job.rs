@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use pyrite_common::error::chain;
-use pyrite_engine::plan::Sink;
+use pyrite_engine::plan::{CompiledAggregate, Sink};
 use pyrite_engine::state::{CODEC_VERSION, StateView};
 use pyrite_engine::task::{DueIndex, DueUpdate, ShardCounts, ShardEnd, ShardSink, TaskError};
 use pyrite_proto::executor::FailureKind;
@@ -15,8 +15,8 @@ use super::context::ShardSlot;
 use super::error::{Failure, WorkError};
 use super::rows;
 use super::shard::{
-    Action, EncodedSection, Event, PendingWrites, Restorer, ShardId, ShardView, Version, WriteBuffer, WriteError,
-    Writes,
+    Action, EncodedSection, Event, Opened, PendingWrites, Restorer, ShardId, ShardView, Version, WriteBuffer,
+    WriteError, Writes,
 };
 
 /// Writes between looks at whether anyone still wants them.
@@ -38,8 +38,7 @@ pub fn open(attempt: &Arc<Attempt>, shard: u32, opening: Opening) -> Result<(), 
         Opening::Restore(base) => restore(attempt, own, base)?,
         Opening::Fold => {
             while own.slot.store.is_behind() && !attempt.is_cancelled() {
-                let folded = own.slot.store.fold();
-                folded.map_err(|error| local_state(own, &error))?;
+                own.slot.store.fold().map_err(|error| local_state(attempt, own, &error))?;
             }
         }
     }
@@ -59,25 +58,42 @@ fn restore(attempt: &Arc<Attempt>, own: &OwnShard, base: Version) -> Result<(), 
         cancelled: &|| attempt.is_cancelled(),
     };
     let restored = restorer.restore(id, base).map_err(|error| Failure::from(&error))?;
+    let (rows_total, chain) = (restored.rows_total, restored.chain);
     let database = restored.database.map(Arc::new);
-    let view = ShardView::new(database.clone(), Vec::new());
-    let dues =
-        DueIndex::rebuild(&view, id.buckets()).map_err(|error| Failure::new(FailureKind::Fatal, error.to_string()))?;
-    store.install(Some(base), database, dues, restored.rows_total);
+    let dues = dues(attempt, id, &ShardView::new(database.clone(), Vec::new()))?;
+    store.install(base, Opened { database, dues, rows_total, chain });
     let actions = own.slot.machine.lock().apply(Event::Restored(Some(base)));
     if actions.contains(&Action::DropDatabase) {
         query.keeper.close(store.clear());
+    } else {
+        // Before the batch: so its commit names the snapshot.
+        query.keeper.shorten(store, &|| attempt.is_cancelled());
     }
     let millis = started.elapsed().as_millis() as u64;
     tracing::info!(
         query = query.query_id,
         shard = id.shard,
         batch = base.batch,
-        rows = restored.rows_total,
+        rows = rows_total,
+        replayed = chain.versions,
         millis,
         "shard restored"
     );
     Ok(())
+}
+
+/// When the buckets of a restored shard are due. Without event time none ever is, and keys hold no times.
+fn dues(attempt: &Attempt, id: ShardId, view: &ShardView) -> Result<DueIndex, Failure> {
+    if !attempt.query.compiled.aggregate().is_some_and(CompiledAggregate::is_timed) {
+        return Ok(DueIndex::default());
+    }
+    DueIndex::rebuild(view, id.buckets()).map_err(|error| Failure::from(&TaskError::State(error)))
+}
+
+/// Gives the shard up: whatever is wrong with the local database, the next attempt reads the state from the checkpoint.
+fn lose(attempt: &Attempt, own: &OwnShard) {
+    own.slot.machine.lock().apply(Event::Failed);
+    attempt.query.keeper.close(own.slot.store.clear());
 }
 
 /// Merges what was received with the state, emits, and stages the writes.
@@ -90,12 +106,12 @@ pub fn finish(attempt: &Arc<Attempt>, shard: u32) -> Result<(), Failure> {
     let mut output = Output::new(attempt, own);
     let ended = task.finish(&view as &dyn StateView, &store.dues(), own.times, &mut output);
     own.received.set(0);
-    let ShardEnd { counts, dues } = ended.map_err(|error| Failure::from(&error))?;
+    let ShardEnd { counts, dues } = ended.map_err(|error| unfinished(attempt, own, &error))?;
     if attempt.is_cancelled() {
         return Ok(());
     }
     let emitted = output.rows;
-    let writes = output.writes.finish().map_err(|error| refused(own, &error))?;
+    let writes = output.writes.finish().map_err(|error| refused(attempt, own, &error))?;
     let rows_total = store.rows_total().saturating_add_signed(counts.total_delta);
     let (pending, section) = pending(attempt, own, writes, (dues, rows_total));
     let version = pending.version;
@@ -103,7 +119,7 @@ pub fn finish(attempt: &Arc<Attempt>, shard: u32) -> Result<(), Failure> {
     let actions = own.slot.machine.lock().apply(Event::Finished(version));
     if !actions.is_empty() {
         store.drop_pending();
-        return Err(refused(own, &WriteError::Void));
+        return Err(refused(attempt, own, &WriteError::Void));
     }
     record(attempt, Finished { id: own.id(), counts, rows_total, emitted, section, took: started.elapsed() });
     attempt.part_done();
@@ -160,7 +176,7 @@ impl ShardSink for Output<'_> {
         if self.taken.is_multiple_of(WRITES_PER_CHECK) {
             self.check()?;
         }
-        self.writes.add(key, value).map_err(|error| ended(refused(self.own, &error)))
+        self.writes.add(key, value).map_err(|error| ended(refused(self.attempt, self.own, &error)))
     }
 
     fn rows(&mut self, batch: RecordBatch) -> Result<(), TaskError> {
@@ -178,9 +194,22 @@ fn ended(failure: Failure) -> TaskError {
     TaskError::Sink(Box::new(WorkError::from(failure)))
 }
 
-fn refused(own: &OwnShard, error: &WriteError) -> Failure {
+/// State that cannot be read may be the local database's fault, so it does not end the query at once.
+fn unfinished(attempt: &Attempt, own: &OwnShard, error: &TaskError) -> Failure {
     match error {
-        WriteError::Database(error) => local_state(own, error),
+        TaskError::State(_) => {
+            lose(attempt, own);
+            let (shard, folder) = (own.id().shard, own.slot.store.folder().display());
+            let message = format!("the state of shard {shard} in `{folder}` cannot be read: {}", chain(error));
+            Failure::new(FailureKind::Task, message)
+        }
+        TaskError::Plan(_) | TaskError::Frame(_) | TaskError::Scratch(_) | TaskError::Sink(_) => Failure::from(error),
+    }
+}
+
+fn refused(attempt: &Attempt, own: &OwnShard, error: &WriteError) -> Failure {
+    match error {
+        WriteError::Database(error) => local_state(attempt, own, error),
         WriteError::Void | WriteError::Scratch(_) => {
             Failure::new(FailureKind::Task, format!("shard {}: {}", own.id().shard, chain(error)))
         }
@@ -216,11 +245,50 @@ fn own(attempt: &Attempt, shard: u32) -> Result<&OwnShard, Failure> {
     attempt.own.get(&shard).ok_or_else(|| Failure::new(FailureKind::Task, format!("shard {shard} is not here")))
 }
 
-/// The executor's own disk refuses: another try may find room, but not for ever.
-fn local_state(own: &OwnShard, error: &rocksdb::Error) -> Failure {
+/// The executor's own disk refuses: another try may find room, but not for ever. A database that once failed to write
+/// may do so until it is opened anew.
+fn local_state(attempt: &Attempt, own: &OwnShard, error: &rocksdb::Error) -> Failure {
+    lose(attempt, own);
     let folder = own.slot.store.folder().display();
     let message = format!(
         "the state databases in `{folder}` cannot be written: {error}; make room there, or start the worker with another `--work-dir`"
     );
     Failure::new(FailureKind::Task, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use pyrite_engine::task::ShardTask;
+
+    use super::*;
+    use crate::executor::shard::{Overlay, State};
+    use crate::executor::source_job::receive;
+    use crate::executor::testing::{World, attempt_id, frame};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_shard_whose_state_cannot_be_read_comes_from_the_checkpoint_next_time() {
+        let world = World::new();
+        let attempt = world.attempt_with_shard(2);
+        let own = &attempt.own[&0];
+        let ShardSlot { machine, store } = own.slot.as_ref();
+        let (base, next) = (Version { batch: 0, attempt: attempt_id(1) }, attempt.batch.version());
+        machine.lock().apply(Event::Run { base: Some(base), next });
+        machine.lock().apply(Event::Restored(Some(base)));
+        // What the batch looks up is there, but no codec wrote it.
+        receive(&attempt, 0, frame(&attempt, 0, 3)).expect("received");
+        let task = own.task.lock().replace(ShardTask::new(attempt.query.compiled.clone(), own.id().buckets()));
+        let output = task.expect("it is there").collect(&store.view(), &DueIndex::default(), own.times);
+        let writes = output.expect("finishes").writes.into_iter().map(|(key, _)| (key, Some(vec![0xff; 3]))).collect();
+        let overlay = Arc::new(Overlay::new(writes));
+        store.stage(PendingWrites { version: base, overlay, bytes: 9, dues: DueUpdate::new(), rows_total: 3 });
+        assert!(store.promote(base));
+        receive(&attempt, 0, frame(&attempt, 0, 3)).expect("received");
+
+        let failure = finish(&attempt, 0).expect_err("it cannot be read");
+        assert_eq!(failure.kind, FailureKind::Task, "{}", failure.message);
+        assert!(failure.message.contains("shard 0"), "{}", failure.message);
+        assert_eq!((machine.lock().state(), store.rows_total()), (State::Absent, 0));
+        let again = Event::Run { base: Some(base), next: Version { attempt: attempt_id(3), ..next } };
+        assert_eq!(machine.lock().apply(again), [Action::Restore(Some(base))]);
+    }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use pyrite_common::error::chain;
 use pyrite_engine::plan::Sink;
 use pyrite_engine::task::{Scratch, ShardMap, ShardTask, SourceTask, TaskError};
 use pyrite_proto::executor as proto;
@@ -140,7 +139,7 @@ pub fn receive(attempt: &Attempt, shard: u32, frame: RecordBatch) -> Result<(), 
     };
     let mut buffer = own.task.lock();
     let received = match buffer.as_mut() {
-        Some(task) => hold(attempt, own, task, frame).map_err(|error| Failure::new(FailureKind::Task, chain(&error))),
+        Some(task) => hold(attempt, own, task, frame).map_err(|error| Failure::from(&error)),
         // Finished: every sender had said "done", so this frame is of nobody who takes part.
         None => Err(Failure::new(FailureKind::Task, format!("a frame for shard {shard} after its end"))),
     };
@@ -163,23 +162,11 @@ fn hold(attempt: &Attempt, own: &OwnShard, task: &mut ShardTask, frame: RecordBa
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, BinaryArray};
     use pyrite_engine::state::StateView;
     use pyrite_engine::task::DueIndex;
 
     use super::*;
-    use crate::executor::testing::World;
-
-    /// The frame of `groups` groups, different ones for each `number`.
-    fn frame(attempt: &Attempt, number: usize, groups: usize) -> RecordBatch {
-        let compiled = &attempt.query.compiled;
-        let mut source = SourceTask::new(compiled.clone(), 0, Arc::new(ShardMap::new(vec![0])));
-        let values = (0..groups).map(|group| format!("{number}-{group}"));
-        let values: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
-        let scan = compiled.sources()[0].scan_schema.clone();
-        source.push(0, RecordBatch::try_new(scan, vec![values]).expect("of the schema")).expect("runs");
-        source.take_frames().expect("combines").remove(0).1
-    }
+    use crate::executor::testing::{World, frame};
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_buffer_that_holds_too_much_goes_to_disk_and_nothing_is_lost() {

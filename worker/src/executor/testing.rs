@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 use prost::Message;
 use pyrite_common::checkpoint::AttemptId;
 use pyrite_common::security::{ClientAuth, Secret};
+use pyrite_engine::task::{ShardMap, SourceTask};
 use pyrite_proto::executor as proto;
 use tokio::sync::mpsc;
 
 use super::attempt::Attempt;
 use super::config::{ExecutorConfig, MemoryPlan};
 use super::context::{QueryContext, ShardSlot, Shared, WorkEvent};
+use super::error::Failure;
 use super::pool::{Pool, Priority};
 use super::reserve::Reserve;
 use super::shard::{Rocks, ShardId};
@@ -23,7 +26,7 @@ pub struct World {
     pub from_executor: mpsc::Receiver<proto::ExecutorMessage>,
     shared: Arc<Shared>,
     query: Arc<QueryContext>,
-    _events: mpsc::UnboundedReceiver<WorkEvent>,
+    events: mpsc::UnboundedReceiver<WorkEvent>,
     _folder: tempfile::TempDir,
 }
 
@@ -69,7 +72,7 @@ impl World {
             settings: Default::default(),
         };
         let query = Arc::new(QueryContext::start(&shared, &start).expect("starts"));
-        Self { from_executor, shared, query, _events: receiver, _folder: folder }
+        Self { from_executor, shared, query, events: receiver, _folder: folder }
     }
 
     /// An attempt without input whose one shard is here, not launched.
@@ -94,12 +97,31 @@ impl World {
         Attempt::new(self.shared.clone(), self.query.clone(), batch, slots, 0)
     }
 
+    /// What the run loop hears of an attempt's end, if it failed.
+    pub fn failure(&mut self) -> Option<Failure> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).find_map(|event| match event {
+            WorkEvent::Failed { failure, .. } => Some(failure),
+            WorkEvent::Joined { .. } => None,
+        })
+    }
+
     /// Waits until the task thread has done what it was given so far.
     pub async fn jobs_ended(&self) {
         let (done, ended) = tokio::sync::oneshot::channel();
         self.shared.pool.submit(Priority::Shard, Box::new(move || done.send(()).expect("the test waits")));
         ended.await.expect("the thread lives");
     }
+}
+
+/// The frame of `groups` groups, different ones for each `number`.
+pub fn frame(attempt: &Attempt, number: usize, groups: usize) -> RecordBatch {
+    let compiled = &attempt.query.compiled;
+    let mut source = SourceTask::new(compiled.clone(), 0, Arc::new(ShardMap::new(vec![0])));
+    let values = (0..groups).map(|group| format!("{number}-{group}"));
+    let values: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
+    let scan = compiled.sources()[0].scan_schema.clone();
+    source.push(0, RecordBatch::try_new(scan, vec![values]).expect("of the schema")).expect("runs");
+    source.take_frames().expect("combines").remove(0).1
 }
 
 /// Of the first term.

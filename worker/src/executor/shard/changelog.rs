@@ -4,14 +4,14 @@
 //! · length of the footer (u32) · crc32c of the footer (u32) · `PYLG`. A section is a run of entries (`entry`) sorted
 //! by key. Sections name their buckets, so that a restore under another shard map finds what it needs.
 
+use std::fs::File;
 use std::io::{Error, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use pyrite_common::checkpoint::AttemptId;
+use pyrite_common::checkpoint::{AttemptId, ObjectRef};
 use pyrite_common::error::Kind;
 use pyrite_common::store::{CheckpointStore, StoreError};
 
@@ -181,101 +181,33 @@ impl Write for Measured<'_> {
     }
 }
 
-/// An object that was read back, its footer checked.
+/// An object in the checkpoint, its footer checked. Its sections are read from there, a piece at a time, and only those
+/// that are asked for.
 #[derive(Clone, Debug)]
 pub struct Changelog {
+    store: CheckpointStore,
     name: String,
-    content: Content,
+    length: u64,
     footer: Footer,
 }
 
-/// The bytes of an object.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// In memory.
-    Whole(Bytes),
-    /// In the checkpoint: read a piece at a time.
-    Stored { store: CheckpointStore, name: String, length: u64 },
-}
-
-impl Content {
-    fn length(&self) -> u64 {
-        match self {
-            Self::Whole(bytes) => bytes.len() as u64,
-            Self::Stored { length, .. } => *length,
-        }
-    }
-
-    /// Calls `each` with the bytes from `start` to `end`, piece after piece.
-    pub fn pieces(&self, start: u64, end: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
-        match self {
-            Self::Whole(bytes) => bytes[start as usize..end as usize].chunks(PIECE_BYTES).for_each(each),
-            Self::Stored { store, name, .. } => {
-                let file = store.blocking_view().open(name)?;
-                let mut piece = vec![0; PIECE_BYTES.min((end - start) as usize)];
-                let mut at = start;
-                while at < end {
-                    let piece = &mut piece[..PIECE_BYTES.min((end - at) as usize)];
-                    let path = || store.root().join(name);
-                    file.read_exact_at(piece, at).map_err(|source| StoreError::Io {
-                        action: "read",
-                        path: path(),
-                        source,
-                    })?;
-                    each(piece);
-                    at += piece.len() as u64;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&self, start: u64, end: u64) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
-        self.pieces(start, end, &mut |piece| bytes.extend_from_slice(piece))?;
-        Ok(bytes)
-    }
-
-    /// The checksum of the bytes from `start` to `end`.
-    pub fn crc(&self, start: u64, end: u64) -> Result<u32, StoreError> {
-        let mut crc = 0;
-        self.pieces(start, end, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
-        Ok(crc)
-    }
-}
-
 impl Changelog {
-    /// Reads an object. The footer must hold and say `batch` and `attempt`.
-    pub fn open(name: &str, content: Content, batch: u64, attempt: AttemptId) -> Result<Self, ChangelogError> {
-        let corrupt = |problem: &str| ChangelogError::corrupt(name, problem);
-        let length = content.length();
-        if length < (HEADER_BYTES + TAIL_BYTES) as u64 {
-            return Err(corrupt("it does not begin and end as one"));
-        }
-        let tail_start = length - TAIL_BYTES as u64;
-        let (head, tail) = (content.read(0, HEADER_BYTES as u64)?, content.read(tail_start, length)?);
-        if &head[..4] != MAGIC || &tail[8..] != MAGIC {
-            return Err(corrupt("it does not begin and end as one"));
-        }
-        if head[4] != VERSION {
-            return Err(corrupt(&format!("version {} is not known", head[4])));
-        }
-        let number = |at: usize| u32::from_le_bytes([tail[at], tail[at + 1], tail[at + 2], tail[at + 3]]);
-        let start = tail_start
-            .checked_sub(u64::from(number(0)))
-            .filter(|start| *start >= HEADER_BYTES as u64)
-            .ok_or_else(|| corrupt("its footer is cut"))?;
-        let text = content.read(start, tail_start)?;
-        if crc32c::crc32c(&text) != number(4) {
-            return Err(corrupt("the checksum of its footer is wrong"));
-        }
-        let footer: Footer = serde_json::from_slice(&text).map_err(|error| corrupt(&error.to_string()))?;
+    /// Opens the object that a commit of `batch` and `attempt` named: its length must be the named one, its footer must
+    /// hold and say the same. What is between them each section's checksum tells, when it is read.
+    pub fn open(
+        store: &CheckpointStore,
+        object: &ObjectRef,
+        batch: u64,
+        attempt: AttemptId,
+    ) -> Result<Self, ChangelogError> {
+        let file = ObjectFile::open(store, &object.name)?;
+        let footer = file.footer(object.length)?;
         if (footer.batch, footer.attempt) != (batch, attempt) {
             let found =
                 format!("it is of batch {}, attempt {}, not of {batch}, {attempt}", footer.batch, footer.attempt);
-            return Err(corrupt(&found));
+            return Err(ChangelogError::corrupt(&object.name, &found));
         }
-        Ok(Self { name: name.to_owned(), content, footer })
+        Ok(Self { store: store.clone(), name: object.name.clone(), length: object.length, footer })
     }
 
     /// What is in it.
@@ -286,9 +218,12 @@ impl Changelog {
     /// Calls `each` with the key and value of every entry of a section, in order; the checksum is looked at first.
     pub fn entries(&self, section: &Section, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> Result<(), ChangelogError> {
         let corrupt = |problem: &str| ChangelogError::corrupt(&self.name, problem);
-        let end = section.offset.checked_add(section.length).filter(|end| *end <= self.content.length());
+        let end = section.offset.checked_add(section.length).filter(|end| *end <= self.length);
         let end = end.ok_or_else(|| corrupt("a section lies outside of it"))?;
-        if self.content.crc(section.offset, end)? != section.crc {
+        let file = ObjectFile::open(&self.store, &self.name)?;
+        let mut crc = 0;
+        file.pieces(section.offset, end, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
+        if crc != section.crc {
             return Err(corrupt(&format!(
                 "the checksum of operator {}, shard {} is wrong",
                 section.operator, section.shard
@@ -296,7 +231,7 @@ impl Changelog {
         }
         // What is left of a piece is the beginning of an entry that the next one ends.
         let mut bytes = Vec::new();
-        self.content.pieces(section.offset, end, &mut |piece| {
+        file.pieces(section.offset, end, &mut |piece| {
             bytes.extend_from_slice(piece);
             let mut rest = bytes.as_slice();
             loop {
@@ -314,15 +249,108 @@ impl Changelog {
     }
 }
 
+/// The open file of an object.
+struct ObjectFile<'a> {
+    store: &'a CheckpointStore,
+    name: &'a str,
+    file: File,
+}
+
+impl<'a> ObjectFile<'a> {
+    fn open(store: &'a CheckpointStore, name: &'a str) -> Result<Self, StoreError> {
+        Ok(Self { store, name, file: store.blocking_view().open(name)? })
+    }
+
+    /// The footer of an object that must have `length` bytes.
+    fn footer(&self, length: u64) -> Result<Footer, ChangelogError> {
+        let corrupt = |problem: &str| ChangelogError::corrupt(self.name, problem);
+        let found = self.file.metadata().map_err(|source| self.failed(source))?.len();
+        if found != length {
+            return Err(corrupt(&format!("it has {found} bytes, not {length}")));
+        }
+        if length < (HEADER_BYTES + TAIL_BYTES) as u64 {
+            return Err(corrupt("it does not begin and end as one"));
+        }
+        let tail_start = length - TAIL_BYTES as u64;
+        let (head, tail) = (self.read(0, HEADER_BYTES as u64)?, self.read(tail_start, length)?);
+        if &head[..4] != MAGIC || &tail[8..] != MAGIC {
+            return Err(corrupt("it does not begin and end as one"));
+        }
+        if head[4] != VERSION {
+            return Err(corrupt(&format!("version {} is not known", head[4])));
+        }
+        let number = |at: usize| u32::from_le_bytes([tail[at], tail[at + 1], tail[at + 2], tail[at + 3]]);
+        let start = tail_start
+            .checked_sub(u64::from(number(0)))
+            .filter(|start| *start >= HEADER_BYTES as u64)
+            .ok_or_else(|| corrupt("its footer is cut"))?;
+        let text = self.read(start, tail_start)?;
+        if crc32c::crc32c(&text) != number(4) {
+            return Err(corrupt("the checksum of its footer is wrong"));
+        }
+        serde_json::from_slice(&text).map_err(|error| corrupt(&error.to_string()))
+    }
+
+    fn read(&self, start: u64, end: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        self.pieces(start, end, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    /// Calls `each` with the bytes from `start` to `end`, piece after piece.
+    fn pieces(&self, start: u64, end: u64, each: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        let mut piece = vec![0; PIECE_BYTES.min((end - start) as usize)];
+        let mut at = start;
+        while at < end {
+            let piece = &mut piece[..PIECE_BYTES.min((end - at) as usize)];
+            self.file.read_exact_at(piece, at).map_err(|source| self.failed(source))?;
+            each(piece);
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: Error) -> StoreError {
+        StoreError::Io { action: "read", path: self.store.root().join(self.name), source }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::executor::shard::Write;
 
     const ATTEMPT: AttemptId = AttemptId::new(2, 5);
 
-    fn whole(bytes: &[u8]) -> Content {
-        Content::Whole(Bytes::copy_from_slice(bytes))
+    /// A checkpoint with objects that tests put there.
+    struct World {
+        _folder: tempfile::TempDir,
+        store: CheckpointStore,
+        objects: Cell<u32>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = CheckpointStore::open(&folder.path().display().to_string()).expect("a store");
+            Self { _folder: folder, store, objects: Cell::new(0) }
+        }
+
+        fn open(&self, bytes: &[u8], attempt: AttemptId) -> Result<Changelog, ChangelogError> {
+            let name = format!("state/log/{}", self.objects.replace(self.objects.get() + 1));
+            self.store.blocking_view().put(&name, bytes).expect("stored");
+            let object = ObjectRef { name, length: bytes.len() as u64, crc: crc32c::crc32c(bytes) };
+            Changelog::open(&self.store, &object, 9, attempt)
+        }
+    }
+
+    fn object_of(sections: &[EncodedSection]) -> Vec<u8> {
+        let mut object = Vec::new();
+        let written = write_object(&mut object, (9, ATTEMPT, "exec-1"), sections).expect("memory takes it");
+        assert_eq!(written, Written { length: object.len() as u64, crc: crc32c::crc32c(&object) });
+        object
     }
 
     fn object() -> (Vec<Write>, Vec<u8>) {
@@ -337,67 +365,69 @@ mod tests {
             };
             EncodedSection::new(id, Arc::new(Overlay::new(writes.clone())), 2)
         });
-        let mut object = Vec::new();
-        let written = write_object(&mut object, (9, ATTEMPT, "exec-1"), &sections).expect("memory takes it");
-        assert_eq!(written, Written { length: object.len() as u64, crc: crc32c::crc32c(&object) });
-        (writes, object)
+        (writes, object_of(&sections))
+    }
+
+    fn entries(log: &Changelog, section: &Section) -> Result<Vec<Write>, ChangelogError> {
+        let mut read = Vec::new();
+        log.entries(section, |key, value| read.push((key.to_vec(), value.map(<[u8]>::to_vec))))?;
+        Ok(read)
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let (writes, object) = object();
-        let log = Changelog::open("o", whole(&object), 9, ATTEMPT).expect("a good object");
+        let world = World::new();
+        let log = world.open(&object, ATTEMPT).expect("a good object");
         assert_eq!(log.footer().sections.len(), 2);
         for section in &log.footer().sections {
-            let mut read = Vec::new();
-            log.entries(section, |key, value| read.push((key.to_vec(), value.map(<[u8]>::to_vec))))
-                .expect("a good section");
-            assert_eq!(read, writes);
+            assert_eq!(entries(&log, section).expect("a good section"), writes);
         }
     }
 
     #[test]
-    fn a_stored_object_is_read_in_pieces_that_cut_entries() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = CheckpointStore::open(&folder.path().display().to_string()).expect("a store");
+    fn an_object_is_read_in_pieces_that_cut_entries() {
+        let world = World::new();
         let value = |number: u32| (!number.is_multiple_of(7)).then(|| vec![number as u8; 1_000 + number as usize % 91]);
         let mut writes: Vec<Write> = (0..900u32).map(|number| (number.to_be_bytes().to_vec(), value(number))).collect();
         // Larger than a piece.
         writes.push((vec![1; 2 * PIECE_BYTES], Some(vec![2; PIECE_BYTES])));
         let id = ShardId { operator: 0, shard: 0, first_bucket: 0, last_bucket: 1023 };
-        let sections = [EncodedSection::new(id, Arc::new(Overlay::new(writes.clone())), 2)];
-        let put = store.blocking_view().put_from("state/log/x", |out| write_object(out, (9, ATTEMPT, "e"), &sections));
-        let written = put.expect("stored");
-        let content = Content::Stored { store: store.clone(), name: "state/log/x".to_owned(), length: written.length };
-        assert_eq!(content.crc(0, written.length).expect("readable"), written.crc);
-        let log = Changelog::open("state/log/x", content, 9, ATTEMPT).expect("a good object");
-        let mut read = Vec::new();
-        log.entries(&log.footer().sections[0], |key, value| read.push((key.to_vec(), value.map(<[u8]>::to_vec))))
-            .expect("a good section");
-        assert!(read == writes);
-        store.blocking_view().delete("state/log/x").expect("deleted");
-        let gone = log.entries(&log.footer().sections[0], |_, _| {}).expect_err("it is gone");
+        let object = object_of(&[EncodedSection::new(id, Arc::new(Overlay::new(writes.clone())), 2)]);
+        let log = world.open(&object, ATTEMPT).expect("a good object");
+        assert!(entries(&log, &log.footer().sections[0]).expect("a good section") == writes);
+        world.store.blocking_view().delete(&log.name).expect("deleted");
+        let gone = entries(&log, &log.footer().sections[0]).expect_err("it is gone");
         assert_eq!(gone.kind(), Kind::Corrupt);
     }
 
     #[test]
     fn damage_and_other_attempts_are_named() {
+        let world = World::new();
         let (_, good) = object();
-        let other = Changelog::open("state/log/x", whole(&good), 9, AttemptId::new(2, 6)).expect_err("another attempt");
-        assert!(other.to_string().contains("state/log/x") && other.to_string().contains("2-5"), "{other}");
+        let other = world.open(&good, AttemptId::new(2, 6)).expect_err("another attempt");
+        assert!(other.to_string().contains("state/log/0") && other.to_string().contains("2-5"), "{other}");
         for cut in [0, 3, 20, good.len() - 1] {
-            assert!(Changelog::open("o", whole(&good[..cut]), 9, ATTEMPT).is_err(), "cut at {cut}");
+            assert!(world.open(&good[..cut], ATTEMPT).is_err(), "cut at {cut}");
         }
         let mut damaged = good.clone();
         damaged[HEADER_BYTES + 4] ^= 1;
-        let log = Changelog::open("o", whole(&damaged), 9, ATTEMPT).expect("its footer is whole");
+        let log = world.open(&damaged, ATTEMPT).expect("its footer is whole");
         let sections = &log.footer().sections;
-        assert!(log.entries(&sections[0], |_, _| {}).is_err());
-        assert!(log.entries(&sections[1], |_, _| {}).is_ok());
-        let mut version = good;
+        assert!(entries(&log, &sections[0]).is_err());
+        assert!(entries(&log, &sections[1]).is_ok());
+        let mut version = good.clone();
         version[4] = 9;
-        assert!(
-            Changelog::open("o", whole(&version), 9, ATTEMPT).expect_err("unknown").to_string().contains("version 9")
-        );
+        assert!(world.open(&version, ATTEMPT).expect_err("unknown").to_string().contains("version 9"));
+    }
+
+    #[test]
+    fn another_length_than_the_commit_says_is_named() {
+        let world = World::new();
+        let (_, good) = object();
+        world.store.blocking_view().put("state/log/x", &good).expect("stored");
+        let longer = ObjectRef { name: "state/log/x".to_owned(), length: good.len() as u64 + 1, crc: 0 };
+        let error = Changelog::open(&world.store, &longer, 9, ATTEMPT).expect_err("it is shorter");
+        assert_eq!((error.kind(), error.to_string().contains("state/log/x")), (Kind::Corrupt, true));
     }
 }

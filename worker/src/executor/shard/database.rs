@@ -1,8 +1,12 @@
 //! One RocksDB of one shard in a folder of its own, which goes when the last user does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+use pyrite_common::checkpoint::SnapshotFile;
 use rocksdb::{DB, IngestExternalFileOptions, SstFileWriter, WriteBatch};
 
 use super::overlay::Overlay;
@@ -15,10 +19,15 @@ const INGEST_BYTES: usize = 4 << 20;
 
 static FOLDERS: AtomicU64 = AtomicU64::new(0);
 
+/// The SST files of a database that are in the checkpoint, by their names in its folder. Such files never change, and
+/// their names do not come again.
+pub type Uploaded = Arc<Mutex<BTreeMap<String, SnapshotFile>>>;
+
 /// An open database. Dropping it closes it and deletes its folder: without a log its version would be unknown.
 pub struct Database {
     open: Option<DB>,
     folder: PathBuf,
+    uploaded: Uploaded,
 }
 
 impl Database {
@@ -27,10 +36,18 @@ impl Database {
         Self::open(rocks, new_folder(parent))
     }
 
-    /// Opens what lies in `folder`, which is the database's from now on.
+    /// Opens what lies in `folder`, which is the database's from now on, and gone when that fails.
     pub fn open(rocks: &Rocks, folder: PathBuf) -> Result<Self, rocksdb::Error> {
-        let open = rocks.open(&folder)?;
-        Ok(Self { open: Some(open), folder })
+        let mut database = Self { open: None, folder, uploaded: Uploaded::default() };
+        database.open = Some(rocks.open(&database.folder)?);
+        Ok(database)
+    }
+
+    /// As [`Database::open`], of what will not be written to.
+    pub fn open_for_read(rocks: &Rocks, folder: PathBuf) -> Result<Self, rocksdb::Error> {
+        let mut database = Self { open: None, folder, uploaded: Uploaded::default() };
+        database.open = Some(rocks.open_for_read(&database.folder)?);
+        Ok(database)
     }
 
     /// The database.
@@ -41,6 +58,11 @@ impl Database {
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Its files that are in the checkpoint.
+    pub fn uploaded(&self) -> &Uploaded {
+        &self.uploaded
     }
 
     /// Puts an overlay in.
@@ -57,20 +79,12 @@ impl Database {
 
     fn ingest(&self, rocks: &Rocks, overlay: &Overlay) -> Result<(), rocksdb::Error> {
         let path = self.folder.with_extension(format!("ingest-{}", FOLDERS.fetch_add(1, Ordering::Relaxed)));
-        let options = rocks.options();
-        let mut file = SstFileWriter::create(&options);
-        file.open(&path)?;
-        for (key, value) in overlay.iter() {
-            match value {
-                Some(value) => file.put(key, value)?,
-                None => file.delete(key)?,
-            }
-        }
-        file.finish()?;
-        drop(file);
-        let mut ingest = IngestExternalFileOptions::default();
-        ingest.set_move_files(true);
-        let ingested = self.db().ingest_external_file_opts(&ingest, vec![&path]);
+        let ingested = write_file(rocks, overlay, &path).and_then(|()| {
+            let mut ingest = IngestExternalFileOptions::default();
+            ingest.set_move_files(true);
+            self.db().ingest_external_file_opts(&ingest, vec![&path])
+        });
+        // Also a file that is not whole: a disk that is full would stay so.
         let _ = std::fs::remove_file(&path);
         ingested
     }
@@ -83,6 +97,19 @@ impl Drop for Database {
             tracing::debug!(folder = %self.folder.display(), %error, "state folder not removed");
         }
     }
+}
+
+fn write_file(rocks: &Rocks, overlay: &Overlay, path: &Path) -> Result<(), rocksdb::Error> {
+    let options = rocks.options();
+    let mut file = SstFileWriter::create(&options);
+    file.open(path)?;
+    for (key, value) in overlay.iter() {
+        match value {
+            Some(value) => file.put(key, value)?,
+            None => file.delete(key)?,
+        }
+    }
+    file.finish()
 }
 
 /// A folder below `parent` that this process has not used.

@@ -1,9 +1,12 @@
 //! The keeper of one query's shards: folds committed overlays into the databases and makes snapshots, on threads of
 //! its own, off the path of the batches.
+//!
+//! One snapshot is on its way at a time, and between two the disk gets a rest: a shard that is due meanwhile stays so,
+//! and is looked at again with its next fold.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,56 +15,64 @@ use pyrite_common::checkpoint::SnapshotRef;
 use pyrite_common::store::CheckpointStore;
 
 use super::database::Database;
+use super::policy::SnapshotPolicy;
 use super::snapshot::{Frozen, Uploader};
-use super::store::{Folded, ShardId, ShardStore};
+use super::store::{ShardId, ShardStore};
 
-/// When a shard is due for a snapshot: by bytes; or by versions, when the last one is some time ago; or by many
-/// versions.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotPolicy {
-    /// Changelog bytes since the last one.
-    pub bytes: usize,
-    /// Versions since the last one, if `interval` has passed too.
-    pub versions: u64,
-    /// See `versions`.
-    pub interval: Duration,
-    /// Versions after which one is made in any case: it bounds what a restore reads.
-    pub versions_max: u64,
-}
-
-impl Default for SnapshotPolicy {
-    fn default() -> Self {
-        Self { bytes: 64 << 20, versions: 100, interval: Duration::from_secs(10), versions_max: 1000 }
-    }
-}
-
-/// Shards that are due at once would stop the folds of all for a while: each starts its count elsewhere.
-const STAGGER: u64 = 37;
+/// Times an upload's own that the next one waits: small snapshots are mostly waiting for the disk, and batches wait for
+/// the same disk.
+const REST_FACTOR: u32 = 3;
+/// And the longest rest: large snapshots must keep up with what is written.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 enum Chore {
     Fold(Arc<ShardStore>),
     Close(Arc<Database>),
 }
 
-/// A handle; dropping it ends the threads when they are done with what they have.
+/// A handle; dropping it ends the threads. What waits then is dropped too: the databases go with the query.
 pub struct Keeper {
     chores: Option<Sender<Chore>>,
     threads: Vec<JoinHandle<()>>,
-    finished: Arc<Mutex<Vec<SnapshotRef>>>,
+    desk: Arc<Desk>,
+}
+
+/// What the threads share.
+struct Desk {
+    policy: SnapshotPolicy,
+    uploader: Uploader,
+    finished: Mutex<Vec<SnapshotRef>>,
+    turn: Mutex<Turn>,
+    is_stopping: AtomicBool,
+}
+
+/// When the uploading thread takes its next snapshot.
+enum Turn {
+    /// It has one.
+    Busy,
+    /// From then on.
+    After(Instant),
 }
 
 impl Keeper {
     /// Starts the threads. `codec` is the version of keys and values.
     pub fn start(store: CheckpointStore, codec: u32, policy: SnapshotPolicy) -> std::io::Result<Self> {
+        let desk = Arc::new(Desk {
+            policy,
+            uploader: Uploader::new(store, codec),
+            finished: Mutex::default(),
+            turn: Mutex::new(Turn::After(Instant::now())),
+            is_stopping: AtomicBool::new(false),
+        });
         let (chores, inbox) = channel();
-        let (frozen, uploads) = channel();
-        let finished = Arc::new(Mutex::new(Vec::new()));
-        let list = finished.clone();
+        let (frozen, uploads) = sync_channel(1);
+        let mut keeper = Self { chores: Some(chores), threads: Vec::new(), desk: desk.clone() };
+        let folding = desk.clone();
         let folder = std::thread::Builder::new().name("state-fold".to_owned());
-        let folder = folder.spawn(move || fold_all(&inbox, &frozen, policy))?;
+        keeper.threads.push(folder.spawn(move || folding.fold_all(&inbox, &frozen))?);
         let uploader = std::thread::Builder::new().name("state-upload".to_owned());
-        let uploader = uploader.spawn(move || upload_all(&uploads, Uploader::new(store, codec), &list))?;
-        Ok(Self { chores: Some(chores), threads: vec![folder, uploader], finished })
+        keeper.threads.push(uploader.spawn(move || desk.upload_all(&uploads))?);
+        Ok(keeper)
     }
 
     /// Folds what is committed in `shard`, soon.
@@ -76,9 +87,21 @@ impl Keeper {
         }
     }
 
+    /// Makes a snapshot of a shard that was just restored, at once, when that took more than it should. Without it a
+    /// query that runs one batch a start would replay ever more: a snapshot that follows a batch is named by the next
+    /// batch's commit, and there is none. It is only a help, so a failure is but told.
+    pub fn shorten(&self, shard: &ShardStore, cancelled: &dyn Fn() -> bool) {
+        if !self.desk.policy.is_full(shard.chain()) {
+            return;
+        }
+        if let Some(frozen) = freeze(shard) {
+            self.desk.upload(frozen, cancelled);
+        }
+    }
+
     /// Snapshots that were finished since the last call.
     pub fn take_finished(&self) -> Vec<SnapshotRef> {
-        std::mem::take(&mut self.finished.lock())
+        std::mem::take(&mut self.desk.finished.lock())
     }
 
     fn send(&self, chore: Chore) {
@@ -93,6 +116,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.desk.is_stopping.store(true, Ordering::Release);
         self.chores = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -100,35 +124,66 @@ impl Drop for Keeper {
     }
 }
 
-/// What a shard has gathered since its last snapshot.
-struct Since {
-    versions: u64,
-    bytes: usize,
-    at: Instant,
-}
+impl Desk {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
 
-fn fold_all(inbox: &Receiver<Chore>, frozen: &Sender<Frozen>, policy: SnapshotPolicy) {
-    let mut since: HashMap<ShardId, Since> = HashMap::new();
-    while let Ok(chore) = inbox.recv() {
-        match chore {
-            Chore::Close(database) => drop(database),
-            Chore::Fold(shard) => {
-                let fresh = || Since {
-                    versions: u64::from(shard.id().shard) * STAGGER % policy.versions.max(1),
-                    bytes: 0,
-                    at: Instant::now(),
-                };
-                let since = since.entry(shard.id()).or_insert_with(fresh);
-                fold_shard(&shard, since, frozen, policy);
+    fn fold_all(&self, inbox: &Receiver<Chore>, frozen: &SyncSender<Frozen>) {
+        while let Ok(chore) = inbox.recv() {
+            match chore {
+                Chore::Close(database) => drop(database),
+                Chore::Fold(_) if self.is_stopping() => {}
+                Chore::Fold(shard) => {
+                    fold(&shard);
+                    // Also when there was nothing to fold: batches that lack memory do it themselves.
+                    if self.policy.is_due(shard.id().shard, shard.chain()) {
+                        self.hand_over(&shard, frozen);
+                    }
+                }
             }
+        }
+    }
+
+    /// Freezes the shard for the uploading thread, if it is that thread's time.
+    fn hand_over(&self, shard: &ShardStore, frozen: &SyncSender<Frozen>) {
+        if !matches!(*self.turn.lock(), Turn::After(time) if time <= Instant::now()) {
+            return;
+        }
+        if let Some(files) = freeze(shard) {
+            *self.turn.lock() = Turn::Busy;
+            // Nothing else is in the channel, so this does not wait; an end of the other thread ends snapshots only.
+            let _ = frozen.send(files);
+        }
+    }
+
+    fn upload_all(&self, uploads: &Receiver<Frozen>) {
+        while let Ok(frozen) = uploads.recv() {
+            let started = Instant::now();
+            self.upload(frozen, &|| self.is_stopping());
+            let rest = (started.elapsed() * REST_FACTOR).min(REST_MAX);
+            *self.turn.lock() = Turn::After(Instant::now() + rest);
+        }
+    }
+
+    fn upload(&self, frozen: Frozen, cancelled: &dyn Fn() -> bool) {
+        let (ShardId { operator, shard, .. }, batch) = (frozen.id, frozen.version.batch);
+        match self.uploader.upload(frozen, cancelled) {
+            Ok(Some(snapshot)) => {
+                tracing::debug!(operator, shard, batch, "snapshot uploaded");
+                self.finished.lock().push(snapshot);
+            }
+            Ok(None) => tracing::warn!(operator, shard, batch, "another snapshot has the name"),
+            Err(_) if cancelled() => {}
+            Err(error) => tracing::warn!(operator, shard, batch, %error, "snapshot not uploaded"),
         }
     }
 }
 
-fn fold_shard(shard: &ShardStore, since: &mut Since, frozen: &Sender<Frozen>, policy: SnapshotPolicy) {
+fn fold(shard: &ShardStore) {
     loop {
-        let folded = match shard.fold() {
-            Ok(Some(folded)) => folded,
+        match shard.fold() {
+            Ok(Some(_)) => {}
             Ok(None) => return,
             Err(error) => {
                 // The overlay stays above the database, so nothing is lost and reads are right; the next commit tries
@@ -137,44 +192,14 @@ fn fold_shard(shard: &ShardStore, since: &mut Since, frozen: &Sender<Frozen>, po
                 tracing::warn!(operator, shard, %error, "fold failed");
                 return;
             }
-        };
-        since.versions += 1;
-        since.bytes += folded.bytes;
-        let rested = since.at.elapsed() >= policy.interval;
-        if since.bytes >= policy.bytes
-            || (since.versions >= policy.versions && rested)
-            || since.versions >= policy.versions_max
-        {
-            snapshot(shard, &folded, since, frozen);
-        }
-        if !folded.more {
-            return;
         }
     }
 }
 
-fn snapshot(shard: &ShardStore, folded: &Folded, since: &mut Since, frozen: &Sender<Frozen>) {
-    match shard.freeze(folded) {
-        // The next fold finds it due again.
-        Ok(None) => return,
-        Ok(Some(files)) => {
-            let _ = frozen.send(files);
-        }
-        Err(error) => tracing::warn!(shard = shard.id().shard, %error, "snapshot failed"),
-    }
-    *since = Since { versions: 0, bytes: 0, at: Instant::now() };
-}
-
-fn upload_all(uploads: &Receiver<Frozen>, mut uploader: Uploader, finished: &Mutex<Vec<SnapshotRef>>) {
-    while let Ok(frozen) = uploads.recv() {
-        let (id, version) = (frozen.id, frozen.version);
-        match uploader.upload(frozen) {
-            Ok(Some(snapshot)) => {
-                tracing::debug!(operator = id.operator, shard = id.shard, batch = version.batch, "snapshot uploaded");
-                finished.lock().push(snapshot);
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(operator = id.operator, shard = id.shard, %error, "snapshot not uploaded"),
-        }
-    }
+fn freeze(shard: &ShardStore) -> Option<Frozen> {
+    shard.freeze().unwrap_or_else(|error| {
+        let ShardId { operator, shard, .. } = shard.id();
+        tracing::warn!(operator, shard, %error, "snapshot failed");
+        None
+    })
 }

@@ -15,11 +15,12 @@ use pyrite_common::error::Kind;
 use pyrite_common::store::{CheckpointStore, StoreError};
 use rocksdb::{IteratorMode, ReadOptions};
 
-use super::changelog::{Changelog, ChangelogError, Content, Section};
+use super::changelog::{Changelog, ChangelogError, Section};
 use super::database::{Database, Writer, new_folder};
 use super::machine::Version;
+use super::policy::Chain;
 use super::rocks::Rocks;
-use super::snapshot::{SnapshotError, download, read_checked, read_manifest};
+use super::snapshot::{SnapshotError, download, read_manifest, shared};
 use super::store::ShardId;
 
 /// Why a shard's state could not be read back.
@@ -66,27 +67,20 @@ impl RestoreError {
 /// Objects read during one batch's restores: several shards need sections of the same.
 #[derive(Default)]
 pub struct ObjectCache {
-    logs: Mutex<Logs>,
+    logs: Mutex<HashMap<String, Arc<Changelog>>>,
     commits: Mutex<HashMap<u64, Arc<CommitExtra>>>,
 }
 
 impl ObjectCache {
     /// Forgets what was read: the restores are done.
     pub fn clear(&self) {
-        *self.logs.lock() = Logs::default();
+        self.logs.lock().clear();
         self.commits.lock().clear();
     }
 }
 
-/// Bytes of objects that are kept in memory for the next shard; the rest is read from the checkpoint piece by piece.
-const LOG_BYTES_MAX: u64 = 32 << 20;
-
-#[derive(Default)]
-struct Logs {
-    open: HashMap<String, Arc<Changelog>>,
-    /// Of those in memory.
-    bytes: u64,
-}
+/// Keys that are copied between looks at whether anyone still wants them.
+const KEYS_PER_CHECK: u64 = 4096;
 
 /// What a restore needs to know.
 pub struct Restorer<'a> {
@@ -110,6 +104,8 @@ pub struct Restored {
     pub database: Option<Database>,
     /// Keys in it.
     pub rows_total: u64,
+    /// What was replayed after the snapshots.
+    pub chain: Chain,
 }
 
 /// From where each bucket comes.
@@ -214,8 +210,9 @@ impl Restorer<'_> {
         if manifest.files.is_empty() {
             return Ok((None, Some(manifest.rows_total)));
         }
-        let folder = self.fetch(&manifest)?;
-        Ok((Some(Database::open(self.rocks, folder)?), Some(manifest.rows_total)))
+        let database = Database::open(self.rocks, self.fetch(&manifest)?)?;
+        *database.uploaded().lock() = shared(&manifest.files);
+        Ok((Some(database), Some(manifest.rows_total)))
     }
 
     /// The snapshot's files in a new folder; none when that fails.
@@ -239,13 +236,15 @@ impl Restorer<'_> {
         if manifest.files.is_empty() {
             return Ok(());
         }
-        let folder = self.fetch(&manifest)?;
-        let parent = Database::open(self.rocks, folder)?;
+        let parent = Database::open_for_read(self.rocks, self.fetch(&manifest)?)?;
         let mut writer = Writer::new(into);
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_iterate_lower_bound(id.first_bucket.to_be_bytes());
-        for entry in parent.db().iterator_opt(IteratorMode::Start, options) {
+        for (number, entry) in (1u64..).zip(parent.db().iterator_opt(IteratorMode::Start, options)) {
+            if number.is_multiple_of(KEYS_PER_CHECK) {
+                self.check()?;
+            }
             let (key, value) = entry?;
             let Some(bucket) = bucket_of_key(&key).filter(|bucket| *bucket <= id.last_bucket) else { break };
             if plan.bucket_snapshot[usize::from(bucket - id.first_bucket)] == Some(index) {
@@ -265,7 +264,9 @@ impl Restorer<'_> {
     ) -> Result<Restored, RestoreError> {
         let mut database = database;
         let mut rows = rows;
+        let mut chain = Chain::default();
         for (batch, commit) in &plan.commits {
+            chain.versions += 1;
             for object in &commit.objects {
                 self.check()?;
                 let log = self.changelog(object, *batch, commit)?;
@@ -284,6 +285,7 @@ impl Restorer<'_> {
                         None => database.insert(Database::create(self.rocks, self.folder)?),
                     };
                     apply(id, plan, *batch, &log, section, target)?;
+                    chain.bytes += section.length;
                     let same = (section.first_bucket, section.last_bucket) == (id.first_bucket, id.last_bucket);
                     rows = same.then_some(section.rows_total);
                 }
@@ -294,37 +296,16 @@ impl Restorer<'_> {
             (None, Some(database)) => count(database)?,
             (None, None) => 0,
         };
-        Ok(Restored { database, rows_total })
+        Ok(Restored { database, rows_total, chain })
     }
 
     fn changelog(&self, object: &ObjectRef, batch: u64, commit: &CommitExtra) -> Result<Arc<Changelog>, RestoreError> {
-        let is_kept = {
-            let mut logs = self.cache.logs.lock();
-            if let Some(known) = logs.open.get(&object.name) {
-                return Ok(known.clone());
-            }
-            let is_kept = logs.bytes + object.length <= LOG_BYTES_MAX;
-            logs.bytes += if is_kept { object.length } else { 0 };
-            is_kept
-        };
-        let content = if is_kept { Content::Whole(read_checked(self.store, object)?) } else { self.stored(object)? };
-        let log = Arc::new(Changelog::open(&object.name, content, batch, commit.attempt)?);
-        self.cache.logs.lock().open.insert(object.name.clone(), log.clone());
-        Ok(log)
-    }
-
-    /// An object that stays where it is, with the checksum that the commit names.
-    fn stored(&self, object: &ObjectRef) -> Result<Content, RestoreError> {
-        let ObjectRef { name, length, crc } = object;
-        let corrupt = |problem| ChangelogError::Corrupt { name: name.clone(), problem };
-        let is_there = self.store.blocking_view().open(name).map_err(ChangelogError::from)?.metadata();
-        let found = is_there.map_or(0, |metadata| metadata.len());
-        if found != *length {
-            return Err(corrupt(format!("{found} bytes, expected {length}")).into());
+        if let Some(known) = self.cache.logs.lock().get(&object.name) {
+            return Ok(known.clone());
         }
-        let content = Content::Stored { store: self.store.clone(), name: name.clone(), length: *length };
-        let found = content.crc(0, *length).map_err(ChangelogError::from)?;
-        if found == *crc { Ok(content) } else { Err(corrupt(format!("crc {found:08x}, expected {crc:08x}")).into()) }
+        let log = Arc::new(Changelog::open(self.store, object, batch, commit.attempt)?);
+        self.cache.logs.lock().insert(object.name.clone(), log.clone());
+        Ok(log)
     }
 }
 

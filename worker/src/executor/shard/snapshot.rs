@@ -5,7 +5,7 @@
 //! The manifest names the files, with lengths and checksums; commits name manifests. Layout, version 1:
 //! `names::snapshot_manifest(..)`, JSON.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use pyrite_common::store::{CheckpointStore, Created, StoreError};
 use rocksdb::checkpoint::Checkpoint;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::database::Database;
+use super::database::{Database, Uploaded};
 use super::machine::Version;
 use super::store::ShardId;
 
@@ -59,7 +59,7 @@ impl SnapshotError {
     }
 }
 
-/// A database frozen at a version, on the local disk.
+/// A database frozen at a version, on the local disk. Dropping it removes its files.
 pub struct Frozen {
     /// Which shard.
     pub id: ShardId,
@@ -67,8 +67,20 @@ pub struct Frozen {
     pub version: Version,
     /// Keys in it.
     pub rows_total: u64,
-    /// The frozen files and where they are from; none: the state is empty.
-    pub folder: Option<(PathBuf, PathBuf)>,
+    /// None: the state is empty.
+    files: Option<FrozenFiles>,
+}
+
+struct FrozenFiles {
+    folder: PathBuf,
+    /// What of them the checkpoint has.
+    uploaded: Uploaded,
+}
+
+impl Drop for FrozenFiles {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// Freezes the database, which holds `version`: hard links, no copy.
@@ -78,33 +90,30 @@ pub fn freeze(
     rows_total: u64,
     database: Option<&Database>,
 ) -> Result<Frozen, SnapshotError> {
-    let Some(database) = database else { return Ok(Frozen { id, version, rows_total, folder: None }) };
+    let Some(database) = database else { return Ok(Frozen { id, version, rows_total, files: None }) };
     let folder = database.folder().with_extension(format!("snap-{}", version.batch));
     let _ = std::fs::remove_dir_all(&folder);
-    Checkpoint::new(database.db())?.create_checkpoint(&folder)?;
-    Ok(Frozen { id, version, rows_total, folder: Some((folder, database.folder().to_owned())) })
+    let files = FrozenFiles { folder, uploaded: database.uploaded().clone() };
+    Checkpoint::new(database.db())?.create_checkpoint(&files.folder)?;
+    Ok(Frozen { id, version, rows_total, files: Some(files) })
 }
 
-/// Uploads frozen databases. Keeps in mind which files are in the checkpoint already.
+/// Uploads frozen databases.
 pub struct Uploader {
     store: CheckpointStore,
     codec: u32,
-    /// SST files never change: by their path in the live database.
-    known: HashMap<PathBuf, SnapshotFile>,
 }
 
 impl Uploader {
     /// Uploads to `store`; `codec` is the version of keys and values.
     pub fn new(store: CheckpointStore, codec: u32) -> Self {
-        Self { store, codec, known: HashMap::new() }
+        Self { store, codec }
     }
 
-    /// Uploads one snapshot and removes its frozen files. `None`: this version has a snapshot already.
-    pub fn upload(&mut self, frozen: Frozen) -> Result<Option<SnapshotRef>, SnapshotError> {
-        let result = self.upload_files(&frozen);
-        if let Some((folder, _)) = &frozen.folder {
-            let _ = std::fs::remove_dir_all(folder);
-        }
+    /// Uploads one snapshot; looks at `cancelled` before each file. A snapshot of the version that is there already is
+    /// as good: an earlier try made it, and no commit named it. `None`: it cannot be read.
+    pub fn upload(&self, frozen: Frozen, cancelled: &dyn Fn() -> bool) -> Result<Option<SnapshotRef>, SnapshotError> {
+        let files = self.upload_files(&frozen, cancelled)?;
         let Frozen { id, version, rows_total, .. } = frozen;
         let manifest = SnapshotManifest {
             layout: MANIFEST_VERSION,
@@ -116,52 +125,73 @@ impl Uploader {
             attempt: version.attempt,
             codec: self.codec,
             rows_total,
-            files: result?,
+            files,
         };
         let name = names::snapshot_manifest(id.operator, id.shard, version.batch, version.attempt);
         let text = manifest.print();
-        if self.store.blocking_view().create(&name, &text)? == Created::Exists {
-            return Ok(None);
+        match self.store.blocking_view().create(&name, &text)? {
+            Created::Created => Ok(Some(reference(manifest, name, &text))),
+            Created::Exists => self.find(&manifest, name),
         }
-        let manifest = ObjectRef { name, length: text.len() as u64, crc: crc32c::crc32c(&text) };
-        let ShardId { operator, shard, first_bucket, last_bucket } = id;
-        let Version { batch, attempt } = version;
-        Ok(Some(SnapshotRef { operator, shard, first_bucket, last_bucket, batch, attempt, manifest }))
     }
 
-    fn upload_files(&mut self, frozen: &Frozen) -> Result<Vec<SnapshotFile>, SnapshotError> {
-        let Some((folder, live)) = &frozen.folder else { return Ok(Vec::new()) };
+    /// The snapshot that has the name of `wanted`. Under another shard map it may be of other buckets.
+    fn find(&self, wanted: &SnapshotManifest, name: String) -> Result<Option<SnapshotRef>, SnapshotError> {
+        let text = self.store.blocking_view().get(&name)?;
+        let Ok(found) = SnapshotManifest::parse(&name, &text) else { return Ok(None) };
+        let what = |manifest: &SnapshotManifest| {
+            let SnapshotManifest { layout, operator, shard, batch, attempt, codec, .. } = *manifest;
+            (layout, operator, shard, batch, attempt, codec)
+        };
+        Ok((what(&found) == what(wanted)).then(|| reference(found, name, &text)))
+    }
+
+    fn upload_files(&self, frozen: &Frozen, cancelled: &dyn Fn() -> bool) -> Result<Vec<SnapshotFile>, SnapshotError> {
+        let Some(FrozenFiles { folder, uploaded }) = &frozen.files else { return Ok(Vec::new()) };
         let local = |source| SnapshotError::Local { action: "read", path: folder.clone(), source };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(local)? {
             let entry = entry.map_err(local)?;
             let file = entry.file_name().to_string_lossy().into_owned();
-            let key = live.join(&file);
-            if let Some(known) = self.known.get(&key) {
-                files.push(known.clone());
-                continue;
-            }
-            let bytes = std::fs::read(entry.path()).map_err(local)?;
-            let content = format!("{:032x}-{}", xxh3_128(&bytes), bytes.len());
-            // Only SST files are shared: their content is of one database, while the small others may recur anywhere, and
-            // whether such a one is still needed nobody could tell.
-            let (id, version) = (frozen.id, frozen.version);
-            let object = if file.ends_with(".sst") {
-                names::snapshot_file(id.operator, &content)
-            } else {
-                names::snapshot_own_file(id.operator, id.shard, version.batch, version.attempt, &content)
-            };
-            self.store.blocking_view().create(&object, &bytes)?;
-            let uploaded =
-                SnapshotFile { file: file.clone(), object, length: bytes.len() as u64, crc: crc32c::crc32c(&bytes) };
-            if file.ends_with(".sst") {
-                self.known.insert(key, uploaded.clone());
-            }
-            files.push(uploaded);
+            let known = uploaded.lock().get(&file).cloned();
+            files.push(match known {
+                Some(known) => known,
+                None if cancelled() => return Err(SnapshotError::Cancelled),
+                None => self.upload_file(frozen, file, &std::fs::read(entry.path()).map_err(local)?)?,
+            });
         }
-        self.known.retain(|path, _| path.parent() != Some(live) || files.iter().any(|file| path.ends_with(&file.file)));
+        *uploaded.lock() = shared(&files);
         Ok(files)
     }
+
+    fn upload_file(&self, frozen: &Frozen, file: String, bytes: &[u8]) -> Result<SnapshotFile, SnapshotError> {
+        let content = format!("{:032x}-{}", xxh3_128(bytes), bytes.len());
+        let (id, version) = (frozen.id, frozen.version);
+        let object = if is_shared(&file) {
+            names::snapshot_file(id.operator, &content)
+        } else {
+            names::snapshot_own_file(id.operator, id.shard, version.batch, version.attempt, &content)
+        };
+        self.store.blocking_view().create(&object, bytes)?;
+        Ok(SnapshotFile { file, object, length: bytes.len() as u64, crc: crc32c::crc32c(bytes) })
+    }
+}
+
+fn reference(manifest: SnapshotManifest, name: String, text: &[u8]) -> SnapshotRef {
+    let SnapshotManifest { operator, shard, first_bucket, last_bucket, batch, attempt, .. } = manifest;
+    let manifest = ObjectRef { name, length: text.len() as u64, crc: crc32c::crc32c(text) };
+    SnapshotRef { operator, shard, first_bucket, last_bucket, batch, attempt, manifest }
+}
+
+/// Only SST files are shared between snapshots: their content is of one database, while the small others may recur
+/// anywhere, and whether such a one is still needed nobody could tell.
+fn is_shared(file: &str) -> bool {
+    file.ends_with(".sst")
+}
+
+/// What a database that has `files` need not upload again.
+pub fn shared(files: &[SnapshotFile]) -> BTreeMap<String, SnapshotFile> {
+    files.iter().filter(|file| is_shared(&file.file)).map(|file| (file.file.clone(), file.clone())).collect()
 }
 
 /// Reads the manifest that a commit named.

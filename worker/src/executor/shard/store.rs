@@ -18,6 +18,7 @@ use pyrite_engine::task::{DueIndex, DueUpdate};
 use super::database::Database;
 use super::machine::Version;
 use super::overlay::Overlay;
+use super::policy::Chain;
 use super::rocks::Rocks;
 use super::snapshot::{Frozen, SnapshotError, freeze};
 use super::view::ShardView;
@@ -62,6 +63,18 @@ pub struct PendingWrites {
     pub rows_total: u64,
 }
 
+/// A state that was read back.
+pub struct Opened {
+    /// The database; none while nothing was ever written.
+    pub database: Option<Arc<Database>>,
+    /// When its buckets are due.
+    pub dues: DueIndex,
+    /// Keys in it.
+    pub rows_total: u64,
+    /// What was replayed.
+    pub chain: Chain,
+}
+
 /// The data of one shard.
 pub struct ShardStore {
     id: ShardId,
@@ -78,7 +91,10 @@ pub struct ShardStore {
 struct Inner {
     /// Made at the first fold: a shard without state has none.
     database: Option<Arc<Database>>,
-    folded: Option<Version>,
+    /// The version that it holds, and the keys in it; none: it is between two, or was never written.
+    folded: Option<(Version, u64)>,
+    /// What the database holds beyond the last snapshot.
+    chain: Chain,
     /// Oldest first.
     committed: VecDeque<Committed>,
     pending: Option<PendingWrites>,
@@ -98,20 +114,6 @@ struct Committed {
     overlay: Arc<Overlay>,
     bytes: usize,
     rows_total: u64,
-}
-
-/// What one fold did.
-pub struct Folded {
-    /// The version that the database holds now.
-    pub version: Version,
-    /// Keys in it.
-    pub rows_total: u64,
-    /// Bytes that were written.
-    pub bytes: usize,
-    /// The database; none while nothing was ever written.
-    pub database: Option<Arc<Database>>,
-    /// More waits.
-    pub more: bool,
 }
 
 impl ShardStore {
@@ -208,7 +210,7 @@ impl ShardStore {
         let PendingWrites { overlay, bytes, dues, rows_total, .. } = pending;
         if std::mem::take(&mut inner.is_dirty) {
             // Already: what an older fold has left is not there any more, to be frozen.
-            inner.folded = Some(version);
+            inner.folded = Some((version, rows_total));
         }
         inner.dues.apply(&dues);
         inner.rows_total = rows_total;
@@ -234,10 +236,11 @@ impl ShardStore {
     }
 
     /// Takes over a state that was restored.
-    pub fn install(&self, version: Option<Version>, database: Option<Arc<Database>>, dues: DueIndex, rows_total: u64) {
+    pub fn install(&self, version: Version, opened: Opened) {
+        let Opened { database, dues, rows_total, chain } = opened;
         let mut inner = self.inner.lock();
-        let generation = inner.generation + 1;
-        *inner = Inner { database, folded: version, dues, rows_total, generation, ..Inner::default() };
+        let (generation, folded) = (inner.generation + 1, Some((version, rows_total)));
+        *inner = Inner { database, folded, chain, dues, rows_total, generation, ..Inner::default() };
         self.account(&inner);
     }
 
@@ -248,15 +251,18 @@ impl ShardStore {
         inner.committed.len() > UNFOLDED_MAX || bytes > UNFOLDED_BYTES_MAX
     }
 
-    /// Puts the oldest committed overlay into the database. `None`: there was none.
-    pub fn fold(&self) -> Result<Option<Folded>, rocksdb::Error> {
+    /// Puts the oldest committed overlay into the database, and says of which version that is now. `None`: there was
+    /// none.
+    pub fn fold(&self) -> Result<Option<Version>, rocksdb::Error> {
         let _one_at_a_time = self.folding.lock();
         let (generation, oldest, database) = {
-            let inner = self.inner.lock();
-            let Some(oldest) = inner.committed.front() else {
+            let mut inner = self.inner.lock();
+            let Some(oldest) = inner.committed.front().cloned() else {
                 return Ok(None);
             };
-            (inner.generation, oldest.clone(), inner.database.clone())
+            // Were this to fail half-way, the database would hold a part of the version.
+            inner.folded = None;
+            (inner.generation, oldest, inner.database.clone())
         };
         let Committed { version, overlay, bytes, rows_total } = oldest;
         let database = match database {
@@ -270,24 +276,29 @@ impl ShardStore {
         if inner.generation != generation {
             return Ok(None);
         }
-        inner.database.clone_from(&database);
-        inner.folded = Some(version);
+        inner.database = database;
+        inner.folded = Some((version, rows_total));
+        inner.chain.grow(bytes as u64);
         inner.committed.pop_front();
         self.account(&inner);
-        let more = !inner.committed.is_empty();
-        Ok(Some(Folded { version, rows_total, bytes, database, more }))
+        Ok(Some(version))
     }
 
-    /// Freezes the database as the last fold left it. `None`: it has gone on since, another time will do.
-    pub fn freeze(&self, folded: &Folded) -> Result<Option<Frozen>, SnapshotError> {
+    /// What a restore would replay, as far as it is folded.
+    pub fn chain(&self) -> Chain {
+        self.inner.lock().chain
+    }
+
+    /// Freezes the database at the version that it holds. `None`: it holds none now, another time will do.
+    pub fn freeze(&self) -> Result<Option<Frozen>, SnapshotError> {
         let _no_writes = self.folding.lock();
-        let is_as_folded = {
-            let inner = self.inner.lock();
-            !inner.is_dirty && inner.folded == Some(folded.version)
+        let ((version, rows_total), database) = {
+            let mut inner = self.inner.lock();
+            let Some(folded) = inner.folded.filter(|_| !inner.is_dirty) else { return Ok(None) };
+            // Also when it fails: a disk that has no room now hardly has some at the next batch.
+            inner.chain = Chain::default();
+            (folded, inner.database.clone())
         };
-        if !is_as_folded {
-            return Ok(None);
-        }
-        freeze(self.id, folded.version, folded.rows_total, folded.database.as_deref()).map(Some)
+        freeze(self.id, version, rows_total, database.as_deref()).map(Some)
     }
 }

@@ -10,11 +10,11 @@ use pyrite_common::store::CheckpointStore;
 use pyrite_engine::state::StateView;
 use pyrite_engine::task::DueIndex;
 
-use super::snapshot::{Uploader, freeze};
 use super::*;
 use crate::executor::reserve::Reserve;
 
 mod early;
+mod snapshots;
 
 const CODEC: u32 = 1;
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -87,8 +87,15 @@ impl World {
         let restored = self.restorer(&ObjectCache::default(), &|| false).restore(shard.id(), version(batch))?;
         let database = restored.database.map(Arc::new);
         let content = content(&ShardView::new(database.clone(), Vec::new()));
-        shard.install(Some(version(batch)), database, DueIndex::default(), content.len() as u64);
+        let (rows_total, chain) = (content.len() as u64, restored.chain);
+        shard.install(version(batch), Opened { database, dues: DueIndex::default(), rows_total, chain });
         Ok(content)
+    }
+
+    /// A snapshot of what the shard has folded.
+    fn snapshot(&self, shard: &ShardStore) -> Option<SnapshotRef> {
+        let frozen = shard.freeze().expect("freezes").expect("it is of a version");
+        self.uploader.upload(frozen, &|| false).expect("uploads")
     }
 }
 
@@ -248,7 +255,7 @@ fn state_comes_back_from_changelogs_alone() {
 
 #[test]
 fn state_comes_back_from_a_snapshot_and_what_followed() {
-    let mut world = World::new();
+    let world = World::new();
     let shard = world.shard(0, 0, 1023);
     let mut model = Model::new();
     let mut ready = Vec::new();
@@ -257,11 +264,9 @@ fn state_comes_back_from_a_snapshot_and_what_followed() {
         play(&mut model, &batch_writes);
         stage_and_promote(&shard, batch, &batch_writes);
         world.commit(batch, &[(&shard, batch_writes)], std::mem::take(&mut ready));
-        let folded = shard.fold().expect("folds").expect("one waits");
+        shard.fold().expect("folds");
         if batch == 4 || batch == 8 {
-            let frozen =
-                freeze(shard.id(), folded.version, folded.rows_total, folded.database.as_deref()).expect("freezes");
-            ready.extend(world.uploader.upload(frozen).expect("uploads"));
+            ready.extend(world.snapshot(&shard));
         }
     }
     // What the snapshot covers is not read again.
@@ -277,7 +282,7 @@ fn state_comes_back_from_a_snapshot_and_what_followed() {
 
 #[test]
 fn a_damaged_snapshot_gives_way_to_an_older_one_and_a_damaged_log_is_named() {
-    let mut world = World::new();
+    let world = World::new();
     let shard = world.shard(0, 0, 1023);
     let mut model = Model::new();
     let mut ready = Vec::new();
@@ -286,11 +291,9 @@ fn a_damaged_snapshot_gives_way_to_an_older_one_and_a_damaged_log_is_named() {
         play(&mut model, &batch_writes);
         stage_and_promote(&shard, batch, &batch_writes);
         world.commit(batch, &[(&shard, batch_writes)], std::mem::take(&mut ready));
-        let folded = shard.fold().expect("folds").expect("one waits");
+        shard.fold().expect("folds");
         if batch == 2 || batch == 5 {
-            let frozen =
-                freeze(shard.id(), folded.version, folded.rows_total, folded.database.as_deref()).expect("freezes");
-            ready.extend(world.uploader.upload(frozen).expect("uploads"));
+            ready.extend(world.snapshot(&shard));
         }
     }
     let manifest = format!("{}/manifest", names::snapshot(0, 0, 5, attempt(5)));
@@ -328,7 +331,7 @@ fn a_cancelled_restore_ends() {
 
 #[test]
 fn shards_split_and_merge() {
-    let mut world = World::new();
+    let world = World::new();
     let halves = [world.shard(0, 0, 511), world.shard(1, 512, 1023)];
     let mut model = Model::new();
     let mut ready = Vec::new();
@@ -343,12 +346,10 @@ fn shards_split_and_merge() {
         }
         world.commit(batch, &parts, std::mem::take(&mut ready));
         for (index, shard) in halves.iter().enumerate() {
-            let folded = shard.fold().expect("folds").expect("one waits");
+            shard.fold().expect("folds");
             // The halves have snapshots of different versions, the second only one.
             if batch == 6 || (batch == 3 && index == 0) {
-                let frozen =
-                    freeze(shard.id(), folded.version, folded.rows_total, folded.database.as_deref()).expect("freezes");
-                ready.extend(world.uploader.upload(frozen).expect("uploads"));
+                ready.extend(world.snapshot(shard));
             }
         }
     }
@@ -368,27 +369,4 @@ fn shards_split_and_merge() {
         assert_eq!(world.restore(&shard, 9).expect("restorable"), expected(pair[0], pair[1] - 1), "shard {number}");
     }
     assert_eq!(world.restore(&world.shard(0, 0, 1023), 9).expect("restorable"), model);
-}
-
-#[test]
-fn the_keeper_folds_and_makes_snapshots() {
-    let world = World::new();
-    let shard = Arc::new(world.shard(0, 0, 1023));
-    let policy =
-        SnapshotPolicy { bytes: usize::MAX, versions: 3, interval: std::time::Duration::ZERO, versions_max: 100 };
-    let keeper = Keeper::start(world.store.clone(), CODEC, policy).expect("threads");
-    let mut model = Model::new();
-    for batch in 0..9 {
-        play(&mut model, &writes(batch, 0, 1023));
-        stage_and_promote(&shard, batch, &writes(batch, 0, 1023));
-        keeper.fold(shard.clone());
-    }
-    let mut snapshots = Vec::new();
-    let start = std::time::Instant::now();
-    while snapshots.len() < 3 && start.elapsed().as_secs() < 30 {
-        snapshots.extend(keeper.take_finished());
-        std::thread::yield_now();
-    }
-    assert_eq!(snapshots.iter().map(|snapshot| snapshot.batch).collect::<Vec<_>>(), [2, 5, 8]);
-    assert_eq!(content(&shard.view()), model);
 }

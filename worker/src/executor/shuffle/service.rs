@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::inbox::Inboxes;
 use super::{DONE_BYTES, WINDOW_BYTES, ipc};
-use crate::executor::attempt::Attempt;
+use crate::executor::attempt::{Attempt, PANICKED};
 use crate::executor::error::Failure;
 use crate::executor::source_job::receive;
 use crate::executor::wire::attempt_id;
@@ -156,8 +156,7 @@ async fn drain(
                 let id = attempt_id(frame.attempt.ok_or_else(malformed)?);
                 if let Some(attempt) = find(id).await? {
                     counted = if counted.0 == Some(id) { (counted.0, counted.1 + 1) } else { (Some(id), 1) };
-                    let took = tokio::task::spawn_blocking(move || take_frame(&attempt, &frame)).await;
-                    took.map_err(|_| Status::internal("the receiver failed"))?;
+                    work(&attempt, move |attempt| take_frame(attempt, &frame)).await;
                 }
                 give(bytes).await?;
             }
@@ -174,6 +173,15 @@ async fn drain(
         }
     }
     Ok(())
+}
+
+/// Works off the async threads. A panic is the attempt's failure: an error on the stream would say that this executor
+/// cannot be reached.
+async fn work(attempt: &Arc<Attempt>, work: impl FnOnce(&Attempt) + Send + 'static) {
+    let working = attempt.clone();
+    if tokio::task::spawn_blocking(move || work(&working)).await.is_err() {
+        attempt.fail(Failure::new(FailureKind::Task, PANICKED));
+    }
 }
 
 fn take_frame(attempt: &Attempt, frame: &proto::ShuffleFrame) {
@@ -205,4 +213,22 @@ fn gone() -> Status {
 
 fn malformed() -> Status {
     Status::invalid_argument("the shuffle message is malformed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::testing::World;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_fails_the_attempt_and_not_the_stream() {
+        let mut world = World::new();
+        let attempt = world.attempt(1);
+        work(&attempt, |_| {}).await;
+        assert!(!attempt.is_cancelled());
+        work(&attempt, |_| panic!("in the test")).await;
+        assert!(attempt.is_cancelled());
+        let failure = world.failure().expect("it is told");
+        assert_eq!((failure.kind, failure.unreachable.as_str()), (FailureKind::Task, ""));
+    }
 }

@@ -75,8 +75,10 @@ fn what_was_applied_early_is_the_state_once_it_is_committed() {
         assert_eq!(content(&shard.store.view()), model, "batch {batch}");
         assert_eq!((shard.store.dues().next(3), shard.store.rows_total()), (4, 9));
         // Counted like any other, so that snapshots come in time.
-        let folded = shard.store.fold().expect("folds").expect("one waits");
-        assert_eq!((folded.version, folded.bytes as u64), (version(batch), section.section.length));
+        let before = shard.store.chain();
+        assert_eq!(shard.store.fold().expect("folds"), Some(version(batch)));
+        let Chain { versions, bytes } = shard.store.chain();
+        assert_eq!((versions - before.versions, bytes - before.bytes), (1, section.section.length));
         assert_eq!(content(&shard.store.view()), model);
     }
 }
@@ -155,12 +157,11 @@ fn no_snapshot_is_made_of_what_is_not_committed() {
     stage_and_promote(&shard.store, 0, &writes(0, 0, 1023));
     shard.machine.lock().apply(Event::Finished(version(0)));
     shard.machine.lock().apply(Event::Committed(version(0)));
-    let folded = shard.store.fold().expect("folds").expect("one waits");
+    shard.store.fold().expect("folds");
     shard.begin(Some(0), 1);
     shard.work(1, &large(1));
-    assert!(shard.store.freeze(&folded).expect("asked").is_none(), "it is of no version");
+    assert!(shard.store.freeze().expect("asked").is_none(), "it is of no version");
     shard.commit(1);
-    assert!(shard.store.freeze(&folded).expect("asked").is_none(), "it is of the next version");
-    let folded = shard.store.fold().expect("folds").expect("one waits");
-    assert!(shard.store.freeze(&folded).expect("freezes").is_some());
+    let frozen = shard.store.freeze().expect("freezes").expect("all of the next version is in the database");
+    assert_eq!((frozen.version, frozen.rows_total), (version(1), 9));
 }
