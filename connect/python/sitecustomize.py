@@ -9,7 +9,10 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def _run_the_other_one():
-    paths = [path for path in sys.path if os.path.abspath(path or os.getcwd()) != _HERE]
+    # A program of `submit` may run `submit`, and each has a shim: one passes by those that have passed on to it.
+    passed = sys.__dict__.setdefault("_pyrite_shims", [])
+    passed.append(_HERE)
+    paths = [path for path in sys.path if os.path.abspath(path or os.getcwd()) not in passed]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", paths)
     if spec is None or spec.loader is None:
         return

@@ -41,7 +41,8 @@ async fn run_the_script() {
 
     let directory = std::env::temp_dir().join(format!("pyrite-surface-{}", std::process::id()));
     let shim = write_shim(&directory).expect("the shim is written");
-    let python = find_python(|name| std::env::var(name).ok()).expect("a Python with the client; run `make setup`");
+    let python =
+        find_python(None, |name| std::env::var(name).ok()).expect("a Python with the client; run `make setup`");
     let target = PythonTarget { port, token: &token, shim: &shim, python: &python.executable };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/surface.py");
     let run = Command::new(&python.executable)

@@ -99,10 +99,8 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let lifecycle = Lifecycle::new();
     // The application registers while Python is looked for, and a signal ends either.
-    let chosen = submission.python().map(str::to_owned);
-    let python = tokio::task::spawn_blocking(move || {
-        find_python(|name| chosen.clone().filter(|_| name == "PYSPARK_PYTHON").or_else(|| std::env::var(name).ok()))
-    });
+    let chosen = submission.python();
+    let python = tokio::task::spawn_blocking(move || find_python(chosen, |name| std::env::var(name).ok()));
     let starting = async {
         let (application, python) = tokio::join!(Application::start(submission, directory, &lifecycle), python);
         anyhow::Ok((application?, python.context("the search for Python failed")?))

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use pyrite_common::memory::{DefaultUnit, parse_size};
 use pyrite_common::net::HostPort;
 use pyrite_common::security::Secret;
+use pyrite_connect::launcher::ChosenPython;
 
 use super::flags::{Parsed, not_applicable};
 use crate::settings::{Settings, defaults_file};
@@ -108,8 +109,11 @@ impl Submission {
 
 impl Submission {
     /// The Python that the settings choose; they come before the environment.
-    pub fn python(&self) -> Option<&str> {
-        ["spark.pyspark.driver.python", "spark.pyspark.python"].iter().find_map(|key| self.settings.get(key))
+    pub fn python(&self) -> Option<ChosenPython> {
+        ["spark.pyspark.driver.python", "spark.pyspark.python"].into_iter().find_map(|setting| {
+            let executable = self.settings.get(setting).filter(|path| !path.is_empty())?.into();
+            Some(ChosenPython { setting, executable })
+        })
     }
 }
 

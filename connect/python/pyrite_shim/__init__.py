@@ -4,6 +4,7 @@ Modules are patched when the program imports them, so a program that never does 
 """
 
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -11,6 +12,8 @@ import sys
 from pyrite_shim import patches
 
 __all__ = ["install"]
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class _PatchingLoader(importlib.abc.Loader):
@@ -55,14 +58,23 @@ class _PatchingFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-class _LendingFinder(importlib.abc.MetaPathFinder):
-    """Stands last: what is not installed and would do nothing here anyway."""
+class _DStreamsFinder(importlib.abc.MetaPathFinder):
+    """Puts a refusal in the place of `pyspark.streaming`, which needs a JVM to be imported already."""
 
     def find_spec(self, name, path=None, target=None):
-        lent = patches.LENT.get(name)
-        if lent is None:
+        if name != "pyspark.streaming":
             return None
-        return importlib.util.find_spec(lent)
+        folder = os.path.join(_HERE, "dstreams")
+        initial = os.path.join(folder, "__init__.py")
+        return importlib.util.spec_from_file_location(name, initial, submodule_search_locations=[folder])
+
+
+class _LendingFinder(importlib.abc.MetaPathFinder):
+    """Stands last: what programs import for a JVM cluster's sake, where it is not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        # What is in a lent package is found by the package's own path.
+        return importlib.machinery.PathFinder.find_spec(name, [os.path.join(_HERE, "lent")]) if path is None else None
 
 
 def install():
@@ -71,5 +83,5 @@ def install():
         return
     # With it set, the client refuses any session beside a remote address.
     os.environ.pop("MASTER", None)
-    sys.meta_path.insert(0, _PatchingFinder())
+    sys.meta_path[:0] = [_PatchingFinder(), _DStreamsFinder()]
     sys.meta_path.append(_LendingFinder())

@@ -20,6 +20,37 @@ def _not_here(name):
     )
 
 
+def _running_session():
+    from pyspark.sql.connect.session import SparkSession
+
+    context = SparkContext._active_spark_context
+    if context is not None and not context._session.is_stopped:
+        return context._session
+    session = SparkSession.getActiveSession() or SparkSession._default_session
+    return None if session is None or session.is_stopped else session
+
+
+def _refuse_a_second():
+    """As Spark, in its words."""
+    session = _running_session()
+    if session is None:
+        return
+    context = SparkContext._of_session(session)
+    made = session.__dict__.get("_pyrite_call_site", (None, None, None))
+    raise ValueError(
+        "Cannot run multiple SparkContexts at once; existing SparkContext(app=%s, master=%s) created by %s at %s:%s "
+        % (context.appName, context.master, *made)
+    )
+
+
+def call_site():
+    """The method of ours that the program has called, and where: its name, a file and a line."""
+    frame, name = sys._getframe(1), None
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("pyspark", "pyrite_shim"):
+        frame, name = frame.f_back, frame.f_code.co_name
+    return (name, None, None) if frame is None else (name, frame.f_code.co_filename, frame.f_lineno)
+
+
 class SparkFiles:
     """Finds the files of `--files` and `SparkContext.addFile`, which `submit` lays out in one directory."""
 
@@ -44,12 +75,16 @@ class SparkContext:
                  memory_profiler_cls=None):
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder
-        if conf is not None:
-            builder = builder.config(conf=conf)
-        if appName:
-            builder = builder.appName(appName)
-        self._attach(builder.getOrCreate())
+        with SparkContext._lock:
+            _refuse_a_second()
+            builder = SparkSession.builder
+            if conf is not None:
+                builder = builder.config(conf=conf)
+            if master:
+                builder = builder.master(master)
+            if appName:
+                builder = builder.appName(appName)
+            self._attach(builder.getOrCreate())
 
     def _attach(self, session):
         self._session = session
@@ -69,12 +104,10 @@ class SparkContext:
     @classmethod
     def getOrCreate(cls, conf=None):
         with cls._lock:
-            context = cls._active_spark_context
-            if context is None or context._session.is_stopped:
-                context = cls(conf=conf)
-            return context
+            session = _running_session()
+            return cls(conf=conf) if session is None else cls._of_session(session)
 
-    def _conf(self, key, default=None):
+    def _setting(self, key, default=None):
         return self._session.conf.get(key, default)
 
     def _set_silently(self, key, value):
@@ -82,19 +115,19 @@ class SparkContext:
 
     @property
     def appName(self):
-        return self._conf("spark.app.name", "pyrite")
+        return self._setting("spark.app.name", "pyrite")
 
     @property
     def applicationId(self):
-        return self._conf("spark.app.id", "")
+        return self._setting("spark.app.id", "")
 
     @property
     def master(self):
-        return self._conf("spark.master", "")
+        return self._setting("spark.master", "")
 
     @property
     def uiWebUrl(self):
-        return self._conf("spark.pyrite.ui.url")
+        return self._setting("spark.pyrite.ui.url")
 
     @property
     def version(self):
@@ -106,11 +139,11 @@ class SparkContext:
 
     @property
     def startTime(self):
-        return int(self._conf("spark.app.startTime", str(self._started)))
+        return int(self._setting("spark.app.startTime", str(self._started)))
 
     @property
     def defaultParallelism(self):
-        return int(self._conf("spark.default.parallelism", str(os.cpu_count() or 1)))
+        return int(self._setting("spark.default.parallelism", str(os.cpu_count() or 1)))
 
     @property
     def defaultMinPartitions(self):
@@ -206,6 +239,10 @@ class SparkContext:
 
     def __repr__(self):
         return f"<SparkContext master={self.master} appName={self.appName}>"
+
+    @property
+    def _conf(self):
+        return self.getConf()
 
     @property
     def _jvm(self):

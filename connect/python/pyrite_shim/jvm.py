@@ -1,7 +1,8 @@
 """The few Java classes that programs reach through `spark._jvm`: loggers, and `System`."""
 
-import sys
 import time
+
+from pyrite_shim import log
 
 _ORDER = {"ALL": 0, "TRACE": 1, "DEBUG": 2, "INFO": 3, "WARN": 4, "ERROR": 5, "FATAL": 6, "OFF": 7}
 _root_level = "INFO"
@@ -79,8 +80,7 @@ class Logger:
         text = str(message)
         for argument in arguments:
             text = text.replace("{}", str(argument), 1) if "{}" in text else f"{text}: {argument}"
-        now = time.strftime("%y/%m/%d %H:%M:%S")
-        print(f"{now} {level} {self._name.rsplit('.', 1)[-1]}: {text}", file=sys.stderr, flush=True)
+        log.line(level, self._name.rsplit(".", 1)[-1], text)
 
     def __getattr__(self, name):
         level = name.upper()
@@ -185,7 +185,7 @@ class HadoopConfiguration:
         self._context._set_silently(f"spark.hadoop.{key}", str(value))
 
     def get(self, key, default=None):
-        return self._context._conf(f"spark.hadoop.{key}", default)
+        return self._context._setting(f"spark.hadoop.{key}", default)
 
 
 class JavaContext:

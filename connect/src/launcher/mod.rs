@@ -6,5 +6,5 @@ mod python;
 mod shim;
 
 pub use environment::{PythonTarget, python_env};
-pub use python::{FindPythonError, Python, find_python};
+pub use python::{ChosenPython, FindPythonError, Python, find_python};
 pub use shim::write_shim;

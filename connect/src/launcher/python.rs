@@ -12,14 +12,40 @@ pub struct Python {
     pub origin: &'static str,
 }
 
-/// No candidate has the client.
+/// A setting that names the Python.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenPython {
+    /// The setting's key, or the environment variable.
+    pub setting: &'static str,
+    /// Its value.
+    pub executable: PathBuf,
+}
+
+/// No Python can run the program.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no Python with a Spark Connect client was found ({looked_at}); run `make setup`, or set PYSPARK_PYTHON to a Python where \
-     `pip install pyspark-client` was run"
-)]
-pub struct FindPythonError {
-    looked_at: String,
+pub enum FindPythonError {
+    /// The one that was chosen cannot; another than that is not what the user wants.
+    #[error(
+        "{setting} is `{executable}`, which cannot run the program: {why}; name a Python where `pip install pyspark-client` was \
+         run, or leave {setting} out to have one looked for"
+    )]
+    Chosen {
+        /// What chose it.
+        setting: &'static str,
+        /// The interpreter.
+        executable: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No candidate has the client.
+    #[error(
+        "no Python with a Spark Connect client was found ({looked_at}); run `make setup`, or set PYSPARK_PYTHON to a Python where \
+         `pip install pyspark-client` was run"
+    )]
+    NoneFound {
+        /// The candidates, each with what is wrong with it.
+        looked_at: String,
+    },
 }
 
 /// Looks, without importing anything, whether the packages of the client are there. It ends with 0 when they are, else it
@@ -38,38 +64,41 @@ for name in ('pyspark', 'grpc', 'grpc_status', 'google', 'pandas', 'pyarrow'):
             sys.exit('a pyspark without Spark Connect')
 ";
 
-/// Finds the Python to run a program with, in this order: `PYSPARK_PYTHON`, the active virtual environment, the one that
-/// `make` made. `variable` reads an environment variable.
+/// Finds the Python to run a program with: the one that is `chosen`, else the one that `PYSPARK_PYTHON` names, else the first
+/// that has the client of the active virtual environment and the one that `make` made. `variable` reads an environment variable.
 ///
 /// # Errors
-/// None has the client: the error says what was looked at and the command that helps.
-pub fn find_python(variable: impl Fn(&str) -> Option<String>) -> Result<Python, FindPythonError> {
+/// The named one cannot run the program, or none of the others can: the error says what was looked at and what helps.
+pub fn find_python(
+    chosen: Option<ChosenPython>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Python, FindPythonError> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let from_variable = || {
+        let executable = PathBuf::from(set(PYSPARK_PYTHON)?);
+        Some(ChosenPython { setting: PYSPARK_PYTHON, executable })
+    };
+    if let Some(ChosenPython { setting, executable }) = chosen.or_else(from_variable) {
+        return match probe(&executable) {
+            Ok(()) => Ok(Python { executable, origin: setting }),
+            Err(why) => Err(FindPythonError::Chosen { setting, executable: executable.display().to_string(), why }),
+        };
+    }
     let mut looked_at = Vec::new();
-    for candidate in candidates(variable) {
+    for candidate in candidates(set) {
         match probe(&candidate.executable) {
             Ok(()) => return Ok(candidate),
-            Err(why) => {
-                if candidate.origin == PYSPARK_PYTHON {
-                    tracing::warn!(
-                        "{PYSPARK_PYTHON} is `{}`, which cannot run the program: {why}",
-                        candidate.executable.display()
-                    );
-                }
-                looked_at.push(format!("{} `{}`: {why}", candidate.origin, candidate.executable.display()));
-            }
+            Err(why) => looked_at.push(format!("{} `{}`: {why}", candidate.origin, candidate.executable.display())),
         }
     }
-    Err(FindPythonError { looked_at: looked_at.join("; ") })
+    Err(FindPythonError::NoneFound { looked_at: looked_at.join("; ") })
 }
 
 const PYSPARK_PYTHON: &str = "PYSPARK_PYTHON";
 
-fn candidates(variable: impl Fn(&str) -> Option<String>) -> Vec<Python> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+/// Those that nobody named. `set` reads an environment variable that is not empty.
+fn candidates(set: impl Fn(&str) -> Option<String>) -> Vec<Python> {
     let mut found = Vec::new();
-    if let Some(executable) = set(PYSPARK_PYTHON) {
-        found.push(Python { executable: executable.into(), origin: PYSPARK_PYTHON });
-    }
     if let Some(directory) = set("VIRTUAL_ENV") {
         found.push(Python { executable: interpreter(directory.as_ref()), origin: "the active virtual environment" });
     }
@@ -114,22 +143,29 @@ mod tests {
 
     #[test]
     fn the_candidates_come_in_order() {
-        let list = candidates(of(&[
-            ("PYSPARK_PYTHON", "/p"),
-            ("VIRTUAL_ENV", "/v"),
-            ("HOME", "/h"),
-            ("XDG_CACHE_HOME", "/x"),
-        ]));
+        let list = candidates(of(&[("VIRTUAL_ENV", "/v"), ("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]));
         let paths: Vec<_> = list.iter().map(|python| python.executable.to_str().expect("text")).collect();
-        assert_eq!(paths, ["/p", "/v/bin/python", "/x/pyrite/venv/bin/python"]);
-        let list = candidates(of(&[("HOME", "/h"), ("PYRITE_HOME", "/q"), ("VIRTUAL_ENV", "")]));
+        assert_eq!(paths, ["/v/bin/python", "/x/pyrite/venv/bin/python"]);
+        let list = candidates(of(&[("HOME", "/h"), ("PYRITE_HOME", "/q")]));
         assert_eq!(list[0].executable, Path::new("/q/venv/bin/python"));
         assert_eq!(list.len(), 1);
     }
 
     #[test]
     fn none_is_an_error_with_the_command_that_helps() {
-        let error = find_python(of(&[("PYRITE_HOME", "/no/such/place")])).unwrap_err().to_string();
+        let error = find_python(None, of(&[("PYRITE_HOME", "/no/such/place"), ("VIRTUAL_ENV", "")]));
+        let error = error.unwrap_err().to_string();
         assert!(error.contains("make setup") && error.contains("/no/such/place"), "{error}");
+        assert!(!error.contains("virtual environment"), "{error}");
+    }
+
+    #[test]
+    fn one_that_is_named_and_cannot_run_is_not_replaced() {
+        let variables = of(&[("PYSPARK_PYTHON", "/no/such/python"), ("HOME", "/h")]);
+        let error = find_python(None, &variables).unwrap_err().to_string();
+        assert!(error.starts_with("PYSPARK_PYTHON is `/no/such/python`, which cannot run the program: "), "{error}");
+        let chosen = ChosenPython { setting: "spark.pyspark.python", executable: "/bin/false".into() };
+        let error = find_python(Some(chosen), &variables).unwrap_err().to_string();
+        assert!(error.starts_with("spark.pyspark.python is `/bin/false`") && error.contains("pip install"), "{error}");
     }
 }

@@ -5,13 +5,29 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Path below the shim's directory, and content.
-const FILES: [(&str, &str); 6] = [
-    ("sitecustomize.py", include_str!("../../python/sitecustomize.py")),
+const FILES: [(&str, &str); 19] = [
     ("pyrite_shim/__init__.py", include_str!("../../python/pyrite_shim/__init__.py")),
-    ("pyrite_shim/patches.py", include_str!("../../python/pyrite_shim/patches.py")),
     ("pyrite_shim/context.py", include_str!("../../python/pyrite_shim/context.py")),
+    ("pyrite_shim/dstreams/__init__.py", include_str!("../../python/pyrite_shim/dstreams/__init__.py")),
+    ("pyrite_shim/dstreams/context.py", include_str!("../../python/pyrite_shim/dstreams/context.py")),
+    ("pyrite_shim/dstreams/dstream.py", include_str!("../../python/pyrite_shim/dstreams/dstream.py")),
+    ("pyrite_shim/dstreams/listener.py", include_str!("../../python/pyrite_shim/dstreams/listener.py")),
     ("pyrite_shim/jvm.py", include_str!("../../python/pyrite_shim/jvm.py")),
-    ("pyrite_shim/findspark.py", include_str!("../../python/pyrite_shim/findspark.py")),
+    ("pyrite_shim/lent/findspark.py", include_str!("../../python/pyrite_shim/lent/findspark.py")),
+    ("pyrite_shim/lent/py4j/__init__.py", include_str!("../../python/pyrite_shim/lent/py4j/__init__.py")),
+    (
+        "pyrite_shim/lent/py4j/java_collections.py",
+        include_str!("../../python/pyrite_shim/lent/py4j/java_collections.py"),
+    ),
+    ("pyrite_shim/lent/py4j/java_gateway.py", include_str!("../../python/pyrite_shim/lent/py4j/java_gateway.py")),
+    ("pyrite_shim/lent/py4j/protocol.py", include_str!("../../python/pyrite_shim/lent/py4j/protocol.py")),
+    ("pyrite_shim/listeners.py", include_str!("../../python/pyrite_shim/listeners.py")),
+    ("pyrite_shim/log.py", include_str!("../../python/pyrite_shim/log.py")),
+    ("pyrite_shim/patches.py", include_str!("../../python/pyrite_shim/patches.py")),
+    ("pyrite_shim/refusals.py", include_str!("../../python/pyrite_shim/refusals.py")),
+    ("pyrite_shim/sql_context.py", include_str!("../../python/pyrite_shim/sql_context.py")),
+    ("pyrite_shim/submitted.py", include_str!("../../python/pyrite_shim/submitted.py")),
+    ("sitecustomize.py", include_str!("../../python/sitecustomize.py")),
 ];
 
 /// Writes the shim below `directory` and returns the path that goes onto `PYTHONPATH`.

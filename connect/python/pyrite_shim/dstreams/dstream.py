@@ -1,0 +1,5 @@
+"""What a `StreamingContext` would make."""
+
+
+class DStream:
+    """There is none."""

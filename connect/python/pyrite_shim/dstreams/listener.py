@@ -1,0 +1,5 @@
+"""What would be added to a `StreamingContext`."""
+
+
+class StreamingListener:
+    """Nothing calls it."""
