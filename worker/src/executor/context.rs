@@ -25,6 +25,7 @@ use super::reserve::Reserve;
 use super::scratch::ScratchFolder;
 use super::shard::{Keeper, Rocks, ShardId, ShardMachine, ShardStore, SnapshotPolicy, Version};
 use super::shuffle::Peers;
+use crate::STATE_FOLDER;
 
 /// Of the process.
 pub struct Shared {
@@ -133,7 +134,7 @@ impl QueryContext {
             let reader = KafkaReader::new(settings, source.scan_schema.clone());
             readers.push(reader.map_err(|error| Failure::from(&error))?);
         }
-        let folder = shared.config.work_dir.join("state").join(&message.run_id);
+        let folder = shared.config.work_dir.join(STATE_FOLDER).join(&message.run_id);
         std::fs::create_dir_all(&folder)
             .map_err(|error| fatal(format!("cannot make `{}`: {error}", folder.display())))?;
         let keeper = Keeper::start(store.clone(), u32::from(CODEC_VERSION), SnapshotPolicy::default());

@@ -25,6 +25,7 @@ use super::reserve::Reserve;
 use super::shard::{Event, Rocks};
 use super::shuffle::{Inboxes, Listening, Peers, listen};
 use super::{usage, wire};
+use crate::STATE_FOLDER;
 
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end waits for work that was cancelled.
@@ -80,7 +81,7 @@ impl Executor {
             move |source| ExecutorError::Local { action, what, source }
         };
         // Databases of an earlier process: without a log nobody knows their version.
-        let state = config.work_dir.join("state");
+        let state = config.work_dir.join(STATE_FOLDER);
         match std::fs::remove_dir_all(&state) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(local("clear", &state)(error)),
             Ok(()) | Err(_) => {}
@@ -280,7 +281,7 @@ impl Executor {
         let (queries, shared) = (self.queries, self.shared);
         let closed = tokio::task::spawn_blocking(move || {
             drop(queries);
-            let state = shared.config.work_dir.join("state");
+            let state = shared.config.work_dir.join(STATE_FOLDER);
             drop(shared);
             let _ = std::fs::remove_dir_all(state);
         });
