@@ -1,5 +1,7 @@
 """Decimals: the type of each operator's result, division, rounding, overflow, sums and averages."""
 
+from decimal import Decimal
+
 from pyspark.sql import functions as F
 
 from harness import Family
@@ -38,3 +40,4 @@ cases.rows("of_doubles", ["0.1", "1e-7", "123456.789", "-0.0"], "CAST(CAST(v AS 
 cases.rows("of_infinity", ["Infinity"], "CAST(CAST(v AS DOUBLE) AS DECIMAL(20,10))")
 cases.rows("branches", ["1.5"], lambda df: df.selectExpr("CAST(v AS DECIMAL(10,2)) AS a", "k").selectExpr(
     "CASE WHEN k = 0 THEN a ELSE 1 END AS c", "coalesce(a, 1.2345) AS e", "if(k = 0, a, 2L) AS i", "greatest(a, 1) AS g", "least(a, 1.555) AS l", "nvl(a, 2D) AS n"))
+cases.rows("python_decimals", ["x"], lambda df: df.select(*[F.lit(Decimal(text)) for text in ("1.1", "1.50", "100", "-0.001", "0", "1E+3", "12345678901234567890.5")], F.col("k") * Decimal("1.5")))
