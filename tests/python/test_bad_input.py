@@ -85,10 +85,15 @@ def test_without_a_python_that_has_the_client_one_command_is_named(tmp_path):
     bare = tmp_path / "python"
     bare.write_text(f"#!/bin/sh\nexec {sys.executable} -S -E \"$@\"\n")
     bare.chmod(0o755)
-    done = command(BIN / "submit", "--master", "local[1]", write(tmp_path, ""), PYSPARK_PYTHON=str(bare), VIRTUAL_ENV="",
-                   PYRITE_HOME=str(tmp_path / "nothing"))
+    nowhere = {"VIRTUAL_ENV": "", "PYRITE_HOME": str(tmp_path / "nothing")}
+    words = [BIN / "submit", "--master", "local[1]", write(tmp_path, "")]
+    done = command(*words, PYSPARK_PYTHON="", **nowhere)
+    assert done.returncode == 1 and "run `make setup`" in done.stderr, done
+    # One that is named is not passed over in silence.
+    done = command(*words, PYSPARK_PYTHON=str(bare), **nowhere)
     assert done.returncode == 1, done
-    assert "no package pyspark" in done.stderr and "run `make setup`" in done.stderr, done.stderr
+    assert f"PYSPARK_PYTHON is `{bare}`" in done.stderr and "no package pyspark" in done.stderr, done.stderr
+    assert "pip install pyspark-client" in done.stderr, done.stderr
 
 
 def test_errors_of_the_program_are_the_programs(pyrite):

@@ -38,7 +38,7 @@ pub fn open(attempt: &Arc<Attempt>, shard: u32, opening: Opening) -> Result<(), 
         Opening::Restore(base) => restore(attempt, own, base)?,
         Opening::Fold => {
             while own.slot.store.is_behind() && !attempt.is_cancelled() {
-                own.slot.store.fold().map_err(|error| local_state(attempt, own, &error))?;
+                own.slot.store.fold().map_err(|error| local_state(own, &error))?;
             }
         }
     }
@@ -111,7 +111,7 @@ pub fn finish(attempt: &Arc<Attempt>, shard: u32) -> Result<(), Failure> {
         return Ok(());
     }
     let emitted = output.rows;
-    let writes = output.writes.finish().map_err(|error| refused(attempt, own, &error))?;
+    let writes = output.writes.finish().map_err(|error| refused(own, &error))?;
     let rows_total = store.rows_total().saturating_add_signed(counts.total_delta);
     let (pending, section) = pending(attempt, own, writes, (dues, rows_total));
     let version = pending.version;
@@ -119,7 +119,7 @@ pub fn finish(attempt: &Arc<Attempt>, shard: u32) -> Result<(), Failure> {
     let actions = own.slot.machine.lock().apply(Event::Finished(version));
     if !actions.is_empty() {
         store.drop_pending();
-        return Err(refused(attempt, own, &WriteError::Void));
+        return Err(refused(own, &WriteError::Void));
     }
     record(attempt, Finished { id: own.id(), counts, rows_total, emitted, section, took: started.elapsed() });
     attempt.part_done();
@@ -176,7 +176,7 @@ impl ShardSink for Output<'_> {
         if self.taken.is_multiple_of(WRITES_PER_CHECK) {
             self.check()?;
         }
-        self.writes.add(key, value).map_err(|error| ended(refused(self.attempt, self.own, &error)))
+        self.writes.add(key, value).map_err(|error| ended(refused(self.own, &error)))
     }
 
     fn rows(&mut self, batch: RecordBatch) -> Result<(), TaskError> {
@@ -207,9 +207,9 @@ fn unfinished(attempt: &Attempt, own: &OwnShard, error: &TaskError) -> Failure {
     }
 }
 
-fn refused(attempt: &Attempt, own: &OwnShard, error: &WriteError) -> Failure {
+fn refused(own: &OwnShard, error: &WriteError) -> Failure {
     match error {
-        WriteError::Database(error) => local_state(attempt, own, error),
+        WriteError::Database(error) => local_state(own, error),
         WriteError::Void | WriteError::Scratch(_) => {
             Failure::new(FailureKind::Task, format!("shard {}: {}", own.id().shard, chain(error)))
         }
@@ -245,10 +245,9 @@ fn own(attempt: &Attempt, shard: u32) -> Result<&OwnShard, Failure> {
     attempt.own.get(&shard).ok_or_else(|| Failure::new(FailureKind::Task, format!("shard {shard} is not here")))
 }
 
-/// The executor's own disk refuses: another try may find room, but not for ever. A database that once failed to write
-/// may do so until it is opened anew.
-fn local_state(attempt: &Attempt, own: &OwnShard, error: &rocksdb::Error) -> Failure {
-    lose(attempt, own);
+/// The executor's own disk refuses: another try may find room, but not for ever. The shard stays: a restore writes more,
+/// and what the database holds is as good as before.
+fn local_state(own: &OwnShard, error: &rocksdb::Error) -> Failure {
     let folder = own.slot.store.folder().display();
     let message = format!(
         "the state databases in `{folder}` cannot be written: {error}; make room there, or start the worker with another `--work-dir`"
