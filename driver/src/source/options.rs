@@ -12,7 +12,7 @@ use super::limits::{Limits, TRIGGER_DELAY_MAX_US};
 use super::start::{Start, parse_start};
 
 /// The default of `spark.pyrite.batch.durationMax`.
-const BATCH_DURATION_MAX: Duration = Duration::from_secs(5);
+const BATCH_DURATION_MAX: Duration = Duration::from_secs(2);
 
 /// The options of Spark's source, those among them that have no use here.
 const NAMES: [&str; 21] = [
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(options.subscription.description(), "KafkaV2[Subscribe[logs]]");
         assert_eq!(options.start, Start::Latest);
         assert!(options.fail_on_data_loss);
-        assert_eq!(options.limits.batch_duration_max_us, Some(5_000_000));
+        assert_eq!(options.limits.batch_duration_max_us, Some(2_000_000));
         assert_eq!(options.servers(), "b:9092");
     }
 
