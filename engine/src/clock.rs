@@ -30,8 +30,8 @@ impl BatchClock {
         self.0.store(micros, Ordering::Release);
     }
 
-    /// The batch's time, microseconds since the epoch. A clock that was never set, as in a query that is not a stream and
-    /// has no batches, shows the machine's time.
+    /// The batch's time, microseconds since the epoch. A clock that was never set, as in a query that is not a stream
+    /// and has no batches, shows the machine's time.
     pub fn micros(&self) -> i64 {
         match self.0.load(Ordering::Acquire) {
             UNSET => chrono::Utc::now().timestamp_micros(),

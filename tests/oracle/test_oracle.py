@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cases import all_cases  # noqa: E402
-from compare import load_gaps  # noqa: E402
+from compare import load_gaps, load_goldens  # noqa: E402
 from run_oracle import check, run_cases  # noqa: E402
 
 NAMES = [case.name for case in all_cases()]
@@ -18,6 +18,11 @@ NAMES = [case.name for case in all_cases()]
 def results() -> dict:
     """What Pyrite answered, for every case."""
     return run_cases(NAMES)
+
+
+def test_every_golden_and_gap_is_of_a_case() -> None:
+    assert set(load_goldens()) == set(NAMES)
+    assert set(load_gaps()) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

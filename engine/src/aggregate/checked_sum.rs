@@ -12,9 +12,15 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::filter::passes;
-use super::udf::Finish;
 use crate::cast::{fits, out_of_range, write_decimal};
 use crate::error::{ExceptionKind, SparkError};
+
+/// What becomes of the sum at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Finish {
+    Sum,
+    Average,
+}
 
 /// Sum and count of each group. A group without values sums to null.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use datafusion::functions_aggregate::{count::count_udaf, min_max::max_udaf, min_
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
-use super::checked_sum::SumGroups;
+use super::checked_sum::{Finish, SumGroups};
 use super::float_extreme::FloatGroups;
 use super::nested_extreme::{ExtremeGroups, is_nested};
 use super::single::{SharedGroups, SingleGroup};
@@ -27,13 +27,6 @@ pub fn aggregate_udf(kind: AggregateKind) -> Arc<AggregateUDF> {
         AggregateKind::Sum => Arc::new(AggregateUDF::from(SparkSum::new(Finish::Sum))),
         AggregateKind::Avg => Arc::new(AggregateUDF::from(SparkSum::new(Finish::Average))),
     }
-}
-
-/// What becomes of the sum at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Finish {
-    Sum,
-    Average,
 }
 
 /// `sum` and `avg` over bigint, double and decimal, as Spark with ANSI on: overflow is an error.
@@ -116,7 +109,8 @@ impl AggregateUDFImpl for SparkSum {
 }
 
 /// `min` and `max`: DataFusion's where it has an accumulator of groups for the type, ours for floats and nested values,
-/// whose NaN and nulls Spark orders otherwise, and for booleans, since DataFusion's adapter has no state without groups.
+/// whose NaN and nulls Spark orders otherwise, and for booleans, since DataFusion's adapter has no state without
+/// groups.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SparkExtreme {
     /// How a value compares with the best so far when it is better.

@@ -47,6 +47,11 @@ pub fn overflow(value: &str, from: &DataType, to: &DataType) -> SparkError {
     .with("targetType", to)
 }
 
+/// A sum or product that 64 bits cannot hold, whatever the mode is.
+pub fn long_overflow() -> SparkError {
+    runtime("ARITHMETIC_OVERFLOW", "22003", "long overflow".to_owned())
+}
+
 /// A number that a decimal type cannot hold.
 pub fn out_of_range(value: &str, precision: u8, scale: i8) -> SparkError {
     runtime(

@@ -119,9 +119,14 @@ pub fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
     out.push_str(&digits[whole..]);
 }
 
-/// Trims as Spark's casts do: white space and control characters on both ends.
+/// Trims as Spark's casts do: blanks and control characters of ASCII on both ends; a no-break space is no blank.
 pub fn trim_all(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_ascii_control() || c == ' ' || c.is_whitespace())
+    text.trim_matches(|c: char| c.is_ascii_control() || c == ' ')
+}
+
+/// Trims as Java's `trim`: all up to the blank.
+fn trim_java(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
 }
 
 /// Reads an integer with an optional sign; none if it is malformed or does not fit. Spark's legacy mode also takes a
@@ -155,7 +160,7 @@ pub fn parse_integer(text: &str, allow_fraction: bool) -> Option<i64> {
 
 /// Reads a double as Java's `parseDouble`, with Spark's names for infinity.
 pub fn parse_double(text: &str) -> Option<f64> {
-    let text = trim_all(text);
+    let text = trim_java(text);
     let last = *text.as_bytes().last()?;
     if last.is_ascii_digit() || last == b'.' {
         return text.parse().ok().or_else(|| parse_hexadecimal(text, &DOUBLE));
@@ -196,7 +201,7 @@ pub enum DecimalText {
 
 /// Reads a decimal as Java's `BigDecimal`, exponents included, and rounds it half up to the scale.
 pub fn parse_decimal(text: &str, precision: u8, scale: i8) -> DecimalText {
-    let text = trim_all(text);
+    let text = trim_java(text);
     let (number, exponent) = match text.find(['e', 'E']) {
         Some(at) => match text[at + 1..].parse::<i32>() {
             Ok(exponent) => (&text[..at], i64::from(exponent)),

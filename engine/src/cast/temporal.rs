@@ -13,6 +13,7 @@ use datafusion::common::Result;
 
 use super::number::{cast_number, map_values, power_of_ten};
 use super::{CastMode, errors, number_text};
+use crate::error::SparkError;
 use crate::types::{MICROS_PER_DAY, MICROS_PER_SECOND, Zone, timestamp};
 
 /// The decimal that holds every timestamp's seconds, before it takes the scale that is asked for.
@@ -24,10 +25,10 @@ pub(super) fn cast_from(array: &ArrayRef, to: &DataType, mode: CastMode, zone: &
         (DataType::Date32, DataType::Timestamp(_, with_zone)) => {
             let days = array.as_primitive::<Date32Type>();
             let zoned = with_zone.is_some();
-            let micros = days.unary::<_, TimestampMicrosecondType>(|days| {
-                let local = i64::from(days) * MICROS_PER_DAY;
-                if zoned { zone.to_utc(local) } else { local }
-            });
+            let micros = days.try_unary::<_, TimestampMicrosecondType, _>(|days| {
+                let local = i64::from(days).checked_mul(MICROS_PER_DAY).ok_or_else(errors::long_overflow)?;
+                Ok::<_, SparkError>(if zoned { zone.to_utc(local) } else { local })
+            })?;
             Ok(finish(micros, zoned))
         }
         (DataType::Timestamp(_, with_zone), DataType::Date32) => {
@@ -73,12 +74,20 @@ pub(super) fn cast_to_timestamp(array: &ArrayRef, mode: CastMode) -> Result<Arra
         DataType::Float32 | DataType::Float64 => {
             let from = array.data_type().clone();
             let doubles = compute::cast(array, &DataType::Float64)?;
+            // As Spark: out of range is an error in ANSI mode, the nearest end without.
+            let range = i64::MIN as f64..=i64::MAX as f64;
             let convert = |seconds: f64| {
                 let micros = seconds * MICROS_PER_SECOND as f64;
-                seconds.is_finite().then_some(micros as i64)
+                let is_kept = seconds.is_finite() && (mode == CastMode::Legacy || range.contains(&micros));
+                is_kept.then_some(micros as i64)
             };
             let error = |seconds: f64| {
-                errors::invalid_input(&format!("{}D", number_text::double_to_string(seconds)), &from, &timestamp())
+                let text = |number: f64| format!("{}D", number_text::double_to_string(number));
+                if seconds.is_finite() {
+                    let micros = seconds * MICROS_PER_SECOND as f64;
+                    return errors::overflow(&text(micros), &DataType::Float64, &DataType::Int64);
+                }
+                errors::invalid_input(&text(seconds), &from, &timestamp())
             };
             let micros =
                 map_values::<Float64Type, TimestampMicrosecondType>(doubles.as_primitive(), mode, convert, error)?;

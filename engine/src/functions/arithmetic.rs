@@ -13,6 +13,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use serde_json::{Value, json};
 
 use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
+use super::unary::{one_nan, one_nan_f32};
 use crate::cast::{fits, write_decimal};
 use crate::clock::BatchClock;
 use crate::error::{ExceptionKind, SparkError};
@@ -122,8 +123,8 @@ impl Arithmetic {
             DataType::Int16 => self.integers::<Int16Type>(left, right),
             DataType::Int32 => self.integers::<Int32Type>(left, right),
             DataType::Int64 => self.integers::<Int64Type>(left, right),
-            DataType::Float32 => self.floats::<Float32Type>(left, right),
-            DataType::Float64 => self.floats::<Float64Type>(left, right),
+            DataType::Float32 => self.floats::<Float32Type>(left, right, one_nan_f32),
+            DataType::Float64 => self.floats::<Float64Type>(left, right, one_nan),
             DataType::Decimal128(..) => self.decimals(left, right),
             other => Err(bad_parameters(&format!("arithmetic on `{other}`"))),
         }
@@ -180,7 +181,12 @@ impl Arithmetic {
         })
     }
 
-    fn floats<T: ArrowPrimitiveType>(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+    fn floats<T: ArrowPrimitiveType>(
+        &self,
+        left: &ArrayRef,
+        right: &ArrayRef,
+        one_nan: fn(T::Native) -> T::Native,
+    ) -> Result<ArrayRef> {
         let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
         let zero = |value: T::Native| value == T::Native::default();
         let compute = |a: T::Native, b: T::Native| match self.operator {
@@ -192,7 +198,7 @@ impl Arithmetic {
             Operator::Divide | Operator::IntegralDivide => Some(a.div_wrapping(b)),
             Operator::Remainder => Some(a.mod_wrapping(b)),
         };
-        Ok(Arc::new(self.zip::<T, T>(left, right, compute)?))
+        Ok(Arc::new(self.zip::<T, T>(left, right, |a, b| compute(a, b).map(one_nan))?))
     }
 
     fn decimals(&self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {

@@ -8,7 +8,8 @@ use crate::types::{DECIMAL_PRECISION_MAX, array_of, is_integral, is_numeric, map
 const PRECEDENCE: [DataType; 6] =
     [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64, DataType::Float32, DataType::Float64];
 
-/// The type in which two values meet in a comparison, a branch or a list. As Spark's `findWiderTypeForTwo` in ANSI mode.
+/// The type in which two values meet in a comparison, a branch or a list. As Spark's `findWiderTypeForTwo` in ANSI
+/// mode.
 pub fn common_type(one: &DataType, other: &DataType) -> Option<DataType> {
     tightest(one, other)
         .or_else(|| wider_decimal(one, other))

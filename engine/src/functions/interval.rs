@@ -41,8 +41,8 @@ fn invalid(text: &str) -> SparkError {
     .with("intervalString", text)
 }
 
-/// Reads an interval. As Spark: pairs of a number and a unit, optionally after the word `interval`; only seconds may have a
-/// fraction.
+/// Reads an interval. As Spark: pairs of a number and a unit, optionally after the word `interval`; only seconds may
+/// have a fraction.
 pub fn parse_interval(text: &str) -> Result<CalendarInterval, SparkError> {
     let lower = text.trim().to_lowercase();
     let mut words = lower.split_whitespace().peekable();

@@ -14,6 +14,7 @@ mod containers;
 mod datetime_pattern;
 mod extremes;
 mod interval;
+mod java_regex;
 pub mod kernel;
 pub mod kernels;
 mod lookup;

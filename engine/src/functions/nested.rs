@@ -369,8 +369,8 @@ impl Kernel for MapValue {
     }
 }
 
-/// The function `spark_size`: how many elements an array or map has. A null has none that can be counted: null, or -1 as
-/// Spark counted without ANSI.
+/// The function `spark_size`: how many elements an array or map has. A null has none that can be counted: null, or -1
+/// as Spark counted without ANSI.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Size {
     pub null_is_minus_one: bool,

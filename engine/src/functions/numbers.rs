@@ -86,7 +86,8 @@ fn plus_minus(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> 
     }
 }
 
-/// A time and an interval. A date with a time of day added becomes a timestamp, as in Spark; with whole months it stays.
+/// A time and an interval. A date with a time of day added becomes a timestamp, as in Spark; with whole months it
+/// stays.
 fn time_and_interval(call: &Call<'_>, time: usize, interval: usize, subtract: bool) -> Result<Built, SparkError> {
     let sign = if subtract { "-" } else { "+" };
     let name = format!("{} {sign} {}", call.args[0].name, call.args[1].name);

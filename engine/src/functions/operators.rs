@@ -7,9 +7,11 @@ use datafusion::scalar::ScalarValue;
 
 use super::arguments::{different_operands, wrong_operand};
 use super::coercion::{common_type, common_type_of, is_orderable, same_structure};
+use super::kernel;
 use super::kernels::raises;
 use super::registry::{Build, Built, Call, Function, Typed};
 use super::typed::implicit_cast;
+use super::unary::{Unary, UnaryOperator};
 use crate::error::SparkError;
 use crate::types::{as_nullable, is_integral, quoted_sql_name};
 
@@ -73,21 +75,19 @@ fn comparable(call: &Call<'_>, symbol: &str) -> Result<(Typed, Typed), SparkErro
     Ok((call.coerced(0, &common)?, call.coerced(1, &common)?))
 }
 
-/// A comparison of two values of one type. Both zeros of a float are one value in Spark, and two for Arrow.
+/// A comparison of two values of one type. Both zeros of a float, and all NaNs, are one value in Spark, but not in Arrow.
 fn binary(left: Typed, operator: Operator, right: Typed) -> Expr {
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(one_zero(left)), operator, Box::new(one_zero(right))))
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(one_float(left)), operator, Box::new(one_float(right))))
 }
 
-fn one_zero(value: Typed) -> Expr {
-    let zero = match (&value.data_type, &value.literal) {
-        (DataType::Float64, None) => lit(0.0f64),
-        (DataType::Float32, None) => lit(0.0f32),
+fn one_float(value: Typed) -> Expr {
+    match (&value.data_type, &value.literal) {
+        (DataType::Float64 | DataType::Float32, None) => {}
         (DataType::Float64, Some(ScalarValue::Float64(Some(number)))) if *number == 0.0 => return lit(0.0f64),
         (DataType::Float32, Some(ScalarValue::Float32(Some(number)))) if *number == 0.0 => return lit(0.0f32),
         _ => return value.expr,
-    };
-    // Minus zero plus zero is zero, and nothing else changes.
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(value.expr), Operator::Plus, Box::new(zero)))
+    }
+    kernel::call(Unary { operator: UnaryOperator::Comparable, to: value.data_type, ansi: false }, vec![value.expr])
 }
 
 fn compare(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
@@ -196,18 +196,34 @@ fn logic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
     let nullable = left.nullable || right.nullable;
     let expr = if raises(&right.expr) {
         // The right side runs only for the rows that the left one leaves open, as in Spark.
-        let settles = operator == Operator::Or;
-        let settled = Expr::BinaryExpr(BinaryExpr::new(
-            Box::new(left.expr.clone()),
-            Operator::IsNotDistinctFrom,
-            Box::new(lit(settles)),
-        ));
-        let open = Case::new(None, vec![(Box::new(settled), Box::new(lit(settles)))], Some(Box::new(right.expr)));
-        Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(Expr::Case(open))))
+        let open = guarded(settling(&left.expr, operator).clone(), operator, right.expr);
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(open)))
     } else {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)))
     };
     Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, nullable, name)))
+}
+
+/// The right side of an `and` or `or`, only computed where `left` does not settle it: `CASE WHEN left <=> false THEN false
+/// ELSE right END`.
+fn guarded(left: Expr, operator: Operator, right: Expr) -> Expr {
+    let settles = operator == Operator::Or;
+    let settled = BinaryExpr::new(Box::new(left), Operator::IsNotDistinctFrom, Box::new(lit(settles)));
+    let branch = (Box::new(Expr::BinaryExpr(settled)), Box::new(lit(settles)));
+    Expr::Case(Case::new(None, vec![branch], Some(Box::new(right))))
+}
+
+/// The part of a chain of conditions that settles the whole: its last guarded side, which is settled where any before it
+/// is. The whole in its place would double with every condition.
+fn settling(chain: &Expr, operator: Operator) -> &Expr {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = chain else { return chain };
+    match right.as_ref() {
+        Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(last) }) if *op == operator => {
+            let guard = guarded(settling(left, operator).clone(), operator, last.as_ref().clone());
+            if when_then_expr.len() == 1 && guard == **right { right } else { chain }
+        }
+        _ => chain,
+    }
 }
 
 /// Both sides of `and` and `or` as booleans, with Spark's refusals of other types.
@@ -243,10 +259,10 @@ fn in_list(call: &Call<'_>) -> Result<Built, SparkError> {
     if call.args.len() == 1 {
         return Ok(Built::Scalar(Typed::literal(ScalarValue::Boolean(Some(false))).named(name)));
     }
-    let value = one_zero(call.coerced(0, &common)?);
+    let value = one_float(call.coerced(0, &common)?);
     let mut list = Vec::with_capacity(call.args.len() - 1);
     for index in 1..call.args.len() {
-        list.push(one_zero(call.coerced(index, &common)?));
+        list.push(one_float(call.coerced(index, &common)?));
     }
     let expr = Expr::InList(InList::new(Box::new(value), list, false));
     Ok(Built::Scalar(Typed::new(expr, DataType::Boolean, nullable, name)))
@@ -268,7 +284,7 @@ fn is_nan(call: &Call<'_>) -> Result<Built, SparkError> {
     call.arity(1..=1)?;
     let argument = call.double(0)?;
     let equal = Expr::BinaryExpr(BinaryExpr::new(
-        Box::new(argument.expr),
+        Box::new(one_float(argument)),
         Operator::IsNotDistinctFrom,
         Box::new(lit(f64::NAN)),
     ));

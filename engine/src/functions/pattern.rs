@@ -1,10 +1,31 @@
 //! `LIKE` and regular expressions: Java's syntax on Rust's engine.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use regex::Regex;
 
 use crate::error::{ExceptionKind, SparkError};
 
-/// Regular expressions compiled once per batch; nearly always there is one.
+/// Expressions that the process keeps: batches are short, and compiling one takes as long as some of them.
+const KEPT_MAX: usize = 256;
+static KEPT: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+
+/// The compiled form of an expression in Rust's syntax.
+fn compiled(regex: String) -> Result<Regex, regex::Error> {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = kept.get(&regex) {
+        return Ok(known.clone());
+    }
+    let new = Regex::new(&regex)?;
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(regex, new.clone());
+    Ok(new)
+}
+
+/// The regular expression of the rows at hand; nearly always there is one.
 #[derive(Default)]
 pub(super) struct PatternCache {
     last: Option<(String, Regex)>,
@@ -20,7 +41,7 @@ impl PatternCache {
     ) -> Result<&Regex, SparkError> {
         let known = self.last.as_ref().is_some_and(|(last, _)| last == pattern);
         if !known {
-            let regex = Regex::new(&to_regex(pattern)?).map_err(|_| invalid_pattern(pattern, function))?;
+            let regex = compiled(to_regex(pattern)?).map_err(|_| invalid_pattern(pattern, function))?;
             self.last = Some((pattern.to_owned(), regex));
         }
         match &self.last {

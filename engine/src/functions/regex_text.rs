@@ -8,6 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
 
+use super::java_regex::{End, java_regex};
 use super::pattern::{PatternCache, expand_replacement, invalid_group};
 
 pub(super) fn split(texts: &StringArray, patterns: &StringArray, limits: &Int32Array) -> Result<ArrayRef> {
@@ -21,7 +22,7 @@ pub(super) fn split(texts: &StringArray, patterns: &StringArray, limits: &Int32A
         }
         let (text, pattern) = (texts.value(row), patterns.value(row));
         let limit = usize::try_from(limits.value(row)).ok().filter(|limit| *limit > 0);
-        let regex = cache.get(pattern, |pattern| Ok(pattern.to_owned()), "split")?;
+        let regex = cache.get(pattern, |pattern| Ok(java_regex(pattern, End::OfText)), "split")?;
         let mut from = 0;
         let mut parts = 0;
         for found in regex.find_iter(text) {
@@ -50,14 +51,21 @@ pub(super) fn regex_replace(
 ) -> Result<ArrayRef> {
     let mut builder = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
     let mut cache = PatternCache::default();
+    // What it was made of, and the replacement in Rust's syntax.
+    let mut expanded: Option<(&str, &str, String)> = None;
     for row in 0..texts.len() {
         if texts.is_null(row) || patterns.is_null(row) || replacements.is_null(row) {
             builder.append_null();
             continue;
         }
-        let regex = cache.get(patterns.value(row), |pattern| Ok(pattern.to_owned()), "regexp_replace")?;
-        let replacement = expand_replacement(replacements.value(row), regex.captures_len())?;
-        builder.append_value(regex.replace_all(texts.value(row), replacement.as_str()));
+        let regex = cache.get(patterns.value(row), |pattern| Ok(java_regex(pattern, End::OfText)), "regexp_replace")?;
+        let (pattern, replacement) = (patterns.value(row), replacements.value(row));
+        let same = expanded.take().filter(|(of, what, _)| *of == pattern && *what == replacement);
+        let (_, _, text) = expanded.insert(match same {
+            Some(same) => same,
+            None => (pattern, replacement, expand_replacement(replacement, regex.captures_len())?),
+        });
+        builder.append_value(regex.replace_all(texts.value(row), text.as_str()));
     }
     Ok(Arc::new(builder.finish()))
 }
@@ -71,13 +79,17 @@ pub(super) fn regex_extract(texts: &StringArray, patterns: &StringArray, groups:
             continue;
         }
         let pattern = patterns.value(row);
-        let regex = cache.get(pattern, |pattern| Ok(pattern.to_owned()), "regexp_extract")?;
-        let group = usize::try_from(groups.value(row)).ok().filter(|group| *group < regex.captures_len());
-        let Some(group) = group else {
-            return Err(invalid_group(groups.value(row), regex.captures_len() - 1).into());
+        let regex = cache.get(pattern, |pattern| Ok(java_regex(pattern, End::OfText)), "regexp_extract")?;
+        // As Spark: a group that is not there is an error only where something was found.
+        let Some(captures) = regex.captures(texts.value(row)) else {
+            builder.append_value("");
+            continue;
         };
-        let found = regex.captures(texts.value(row)).and_then(|captures| captures.get(group));
-        builder.append_value(found.map_or("", |found| found.as_str()));
+        let group = usize::try_from(groups.value(row)).ok().filter(|group| *group < captures.len());
+        let Some(group) = group else {
+            return Err(invalid_group(groups.value(row), captures.len() - 1).into());
+        };
+        builder.append_value(captures.get(group).map_or("", |found| found.as_str()));
     }
     Ok(Arc::new(builder.finish()))
 }

@@ -1,7 +1,7 @@
 //! The registry of Spark's functions: a name, its arguments' types, and what it becomes.
 //!
-//! The analyzer resolves arguments first and then asks [`lookup`]; the entry coerces the arguments as Spark does, gives the
-//! generated column name, and builds either a scalar expression, an aggregate or a time window. An entry touches no
+//! The analyzer resolves arguments first and then asks [`lookup`]; the entry coerces the arguments as Spark does, gives
+//! the generated column name, and builds either a scalar expression, an aggregate or a time window. An entry touches no
 //! other: a new function is one more row of one of the tables in this folder.
 
 use datafusion::arrow::datatypes::DataType;

@@ -177,6 +177,34 @@ fn what_the_left_side_settles_is_not_computed() {
 }
 
 #[test]
+fn long_chains_of_conditions_do_not_double_with_each() {
+    for operator in ["and", "or"] {
+        // Each may raise: a cast of a text.
+        let condition = |number: i32| scalar(">", vec![column("v"), int(number)]);
+        let chain = (1..30).fold(condition(0), |chain, number| scalar(operator, vec![chain, condition(number)]));
+        let nodes = format!("{:?}", chain.expr).matches("Literal(").count();
+        assert!(nodes < 30 * 30 * 2, "{operator}: {nodes} literals");
+        let expected = if operator == "and" { "false" } else { "true" };
+        assert_eq!(show(&chain), [expected, "NULL"]);
+    }
+}
+
+#[test]
+fn nan_is_one_value_however_it_was_made() {
+    let double = |number: f64| Typed::literal(ScalarValue::Float64(Some(number)));
+    let infinite = || scalar("+", vec![column("d"), double(f64::INFINITY)]);
+    for made in [
+        scalar("-", vec![infinite(), infinite()]),
+        scalar("sqrt", vec![scalar("-", vec![column("d"), double(100.0)])]),
+        scalar("negative", vec![scalar("-", vec![infinite(), infinite()])]),
+    ] {
+        assert_eq!(show(&scalar("isnan", vec![made.clone()])), ["true", "false"]);
+        assert_eq!(show(&scalar(">", vec![made.clone(), double(5.0)])), ["true", "NULL"]);
+        assert_eq!(show(&scalar("=", vec![made, double(f64::NAN)])), ["true", "NULL"]);
+    }
+}
+
+#[test]
 fn arithmetic() {
     check("+", vec![column("a"), int(1)], "(a + 1)", "int", ["6", "NULL"]);
     check("*", vec![column("a"), column("d")], "(a * d)", "double", ["12.5", "NULL"]);

@@ -10,6 +10,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use serde_json::{Value, json};
 
+use super::java_regex::{End, java_regex};
 use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
 use super::pattern::like_to_regex;
 use super::regex_text::{matches, regex_extract, regex_replace, split};
@@ -153,7 +154,7 @@ impl Text {
             TextOperator::Repeat => Ok(repeat(text(0), int(1))),
             TextOperator::Like => matches(text(0), text(1), |pattern| like_to_regex(pattern, false)),
             TextOperator::ILike => matches(text(0), text(1), |pattern| like_to_regex(pattern, true)),
-            TextOperator::RLike => matches(text(0), text(1), |pattern| Ok(pattern.to_owned())),
+            TextOperator::RLike => matches(text(0), text(1), |pattern| Ok(java_regex(pattern, End::OfLastLine))),
         }
     }
 }

@@ -341,14 +341,17 @@ pub fn truncated(micros: i64, unit: &str, zone: &Zone) -> Option<i64> {
     let (date, _) = split_local(local);
     let midnight = |date: Date| join_local(date, ClockTime::default());
     let first = |month: u32| Date { month, day: 1, ..date };
-    let down = |unit: i64| Some(local - local.rem_euclid(unit));
+    // No zone's offset has parts of a second.
+    let exact = |unit: i64| Some(micros - micros.rem_euclid(unit));
+    let near = |start: i64| Some(zone.to_utc_near(start, micros));
+    let down = |unit: i64| near(local - local.rem_euclid(unit));
     let start = match unit.to_ascii_lowercase().as_str() {
-        "microsecond" => Some(local),
-        "millisecond" => down(1000),
-        "second" => down(MICROS_PER_SECOND),
-        "minute" => down(60 * MICROS_PER_SECOND),
-        "hour" => down(3600 * MICROS_PER_SECOND),
-        "day" | "dd" => midnight(date),
+        "microsecond" => return Some(micros),
+        "millisecond" => return exact(1000),
+        "second" => return exact(MICROS_PER_SECOND),
+        "minute" => return down(60 * MICROS_PER_SECOND),
+        "hour" => return down(3600 * MICROS_PER_SECOND),
+        "day" | "dd" => return midnight(date).and_then(near),
         "week" => midnight(Date::from_days(date.days() - i64::from(date.day_of_week()) + 1)),
         "month" | "mon" | "mm" => midnight(first(date.month)),
         "quarter" => midnight(first((date.month - 1) / 3 * 3 + 1)),

@@ -22,8 +22,8 @@ use crate::types::{MICROS_PER_DAY, Zone, day_time_interval, join_local, split_lo
 
 /// The function `spark_time_arithmetic`: adds an interval to a time, or takes one time from another.
 ///
-/// The first argument is a timestamp; the second an interval (day-time, year-month or calendar), or a timestamp too, which
-/// gives the day-time interval between them. Two day-time intervals add up as well.
+/// The first argument is a timestamp; the second an interval (day-time, year-month or calendar), or a timestamp too,
+/// which gives the day-time interval between them. Two day-time intervals add up as well.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TimeArithmetic {
     pub subtract: bool,
@@ -117,7 +117,7 @@ pub fn shifted(time: i64, months: i64, days: i64, micros: i64, zone: &Zone) -> O
     } else {
         let (date, clock) = split_local(zone.to_local(time));
         let local = join_local(date.plus_months(months), clock)?;
-        zone.to_utc(local.checked_add(days.checked_mul(MICROS_PER_DAY)?)?)
+        zone.to_utc_near(local.checked_add(days.checked_mul(MICROS_PER_DAY)?)?, time)
     };
     time.checked_add(micros)
 }

@@ -140,8 +140,8 @@ fn cast(argument: Typed, to: &DataType, mode: CastMode, zone: Zone) -> Typed {
 
 /// A cast that the user wrote: `CAST(v AS INT)`, or `TRY_CAST(v AS INT)` in that mode.
 ///
-/// Refuses types that cannot be cast. As a column of its own Spark names a cast of an attribute by the attribute: that is
-/// for the caller, who knows what stands at the top.
+/// Refuses types that cannot be cast. As a column of its own Spark names a cast of an attribute by the attribute: that
+/// is for the caller, who knows what stands at the top.
 pub fn explicit_cast(
     argument: Typed,
     to: &DataType,

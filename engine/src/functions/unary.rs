@@ -31,12 +31,14 @@ pub enum UnaryOperator {
     Ln,
     Log10,
     Log2,
+    /// A float as it compares.
+    Comparable,
     /// To a number of digits after the point, half up.
     Round(i32),
 }
 
 impl UnaryOperator {
-    const NAMES: [(UnaryOperator, &'static str); 10] = [
+    const NAMES: [(UnaryOperator, &'static str); 11] = [
         (UnaryOperator::Negate, "negate"),
         (UnaryOperator::Absolute, "absolute"),
         (UnaryOperator::BitwiseNot, "bitwise_not"),
@@ -47,6 +49,7 @@ impl UnaryOperator {
         (UnaryOperator::Ln, "ln"),
         (UnaryOperator::Log10, "log10"),
         (UnaryOperator::Log2, "log2"),
+        (UnaryOperator::Comparable, "comparable"),
     ];
 }
 
@@ -113,6 +116,7 @@ impl Unary {
             UnaryOperator::Ln => Ok(logarithm(array, f64::ln)),
             UnaryOperator::Log10 => Ok(logarithm(array, f64::log10)),
             UnaryOperator::Log2 => Ok(logarithm(array, f64::log2)),
+            UnaryOperator::Comparable => comparable(array),
         }
     }
 
@@ -141,7 +145,8 @@ impl Unary {
             DataType::Duration(_) => apply::<DurationMicrosecondType>(array, ansi, absolute, "interval"),
             DataType::Float32 => {
                 let array = array.as_primitive::<Float32Type>();
-                Ok(Arc::new(array.unary::<_, Float32Type>(|value| if absolute { value.abs() } else { -value })))
+                let operate = |value: f32| one_nan_f32(if absolute { value.abs() } else { -value });
+                Ok(Arc::new(array.unary::<_, Float32Type>(operate)))
             }
             DataType::Float64 => Ok(doubles(array, |value| if absolute { value.abs() } else { -value })),
             DataType::Decimal128(precision, scale) => {
@@ -201,14 +206,24 @@ impl Unary {
     fn round_integers(&self, array: &ArrayRef, digits: i32) -> Result<ArrayRef> {
         let unit = 10i128.checked_pow(digits.unsigned_abs()).unwrap_or(i128::MAX);
         let longs = compute::cast(array, &DataType::Int64)?;
-        let word = if self.to == DataType::Int64 { "long" } else { "integer" };
+        let (word, bits) = match self.to {
+            DataType::Int8 => ("integer", 8),
+            DataType::Int16 => ("integer", 16),
+            DataType::Int32 => ("integer", 32),
+            _ => ("long", 64),
+        };
         let operate = |value: i64| {
             let value = i128::from(value);
             let rest = value % unit;
             let cut = value - rest;
             let rounded =
                 if rest.unsigned_abs() >= (unit / 2).unsigned_abs() { cut + value.signum() * unit } else { cut };
-            i64::try_from(rounded).map_err(|_| overflow(&format!("{word} overflow"), ""))
+            // The low bits, as Java's narrowing.
+            let kept = rounded << (128 - bits) >> (128 - bits);
+            if kept != rounded && self.ansi {
+                return Err(overflow(&format!("{word} overflow"), ""));
+            }
+            Ok(kept as i64)
         };
         let rounded = longs.as_primitive::<Int64Type>().try_unary::<_, Int64Type, _>(operate)?;
         Ok(compute::cast(&rounded, &self.to)?)
@@ -247,7 +262,20 @@ fn bitwise_not(array: &ArrayRef) -> Result<ArrayRef> {
 }
 
 fn doubles(array: &ArrayRef, operate: impl Fn(f64) -> f64) -> ArrayRef {
-    Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(operate))
+    Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| one_nan(operate(value))))
+}
+
+/// Java has one NaN, and so has Spark; processors make others, whose sign Arrow's order heeds. Told by its bits, for to a
+/// compiler one NaN is as good as another.
+pub(super) fn one_nan(value: f64) -> f64 {
+    let is_nan = value.to_bits() & (u64::MAX >> 1) > f64::INFINITY.to_bits();
+    f64::from_bits(if is_nan { f64::NAN.to_bits() } else { value.to_bits() })
+}
+
+/// As [`one_nan`].
+pub(super) fn one_nan_f32(value: f32) -> f32 {
+    let is_nan = value.to_bits() & (u32::MAX >> 1) > f32::INFINITY.to_bits();
+    f32::from_bits(if is_nan { f32::NAN.to_bits() } else { value.to_bits() })
 }
 
 /// As Spark: the logarithm of what has none is null.
@@ -256,6 +284,18 @@ fn logarithm(array: &ArrayRef, operate: impl Fn(f64) -> f64) -> ArrayRef {
         .as_primitive::<Float64Type>()
         .unary_opt::<_, Float64Type>(|value| if value <= 0.0 { None } else { Some(operate(value)) });
     Arc::new(result)
+}
+
+/// Floats as Arrow must see them to compare as Spark does: one zero, one NaN.
+fn comparable(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match array.data_type() {
+        DataType::Float32 => {
+            let operate = |value: f32| one_nan_f32(value + 0.0);
+            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(operate))
+        }
+        DataType::Float64 => doubles(array, |value| value + 0.0),
+        _ => array.clone(),
+    })
 }
 
 /// The function `spark_pow`: one double to the power of another.

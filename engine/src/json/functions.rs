@@ -28,11 +28,16 @@ pub fn build_from_json(call: &Call<'_>) -> Result<Built, SparkError> {
         DataType::Null => Expr::Literal(ScalarValue::Utf8(None), None),
         _ => text.expr.clone(),
     };
+    let name = match function.schema() {
+        // As Spark.
+        DataType::Map(..) => "entries".to_owned(),
+        _ => format!("from_json({})", text.name),
+    };
     Ok(Built::Scalar(Typed {
         data_type: function.schema().clone(),
         expr: kernel::call(function, vec![argument]),
         nullable: true,
-        name: format!("from_json({})", text.name),
+        name,
         literal: None,
     }))
 }

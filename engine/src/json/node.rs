@@ -1,7 +1,7 @@
 //! The columns under construction: one [`Node`] per value of the schema, filled row by row.
 //!
-//! A node can always be cut back to an earlier length, which is how a malformed row, or a field of the wrong type, leaves
-//! no trace.
+//! A node can always be cut back to an earlier length, which is how a malformed row, or a field of the wrong type,
+//! leaves no trace.
 
 use std::sync::Arc;
 

@@ -12,8 +12,8 @@
 //!   literal falls into pieces, each of which lies in one string, number or word, or in nothing. So only pieces are
 //!   looked for. Inside a string the bytes are the document's, except where the writer escapes: quotes and backslashes
 //!   (pieces have none), control characters (only where unquoted ones are allowed: then no test is made), and
-//!   characters beyond the basic plane, which become `\uD83D\uDE00`, and a piece might start within that: documents with
-//!   a byte of 0xF0 or above pass.
+//!   characters beyond the basic plane, which become `\uD83D\uDE00`, and a piece might start within that: documents
+//!   with a byte of 0xF0 or above pass.
 //! - Bytes that are no UTF-8 become U+FFFD: a literal with that character is not used.
 //!
 //! Under `lower` and `upper` letters compare without their ASCII case, and a literal with other letters is not used;

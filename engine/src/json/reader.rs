@@ -2,7 +2,8 @@
 //! `JacksonParser`.
 //!
 //! A value of the wrong type is passed over and loses only the field that holds it; inside an array or a map value it
-//! loses the array or the map. What is no JSON loses the row. Both show as a [`Fault`]; the caller cuts the columns back.
+//! loses the array or the map. What is no JSON loses the row. Both show as a [`Fault`]; the caller cuts the columns
+//! back.
 
 use super::node::{Bytes, Data, ListNode, MapNode, Node, StructNode, offset};
 use super::scan::{Fault, Number, Scanner, string_stop};
@@ -148,8 +149,9 @@ impl<'a> Reader<'a> {
         }
         let bytes = self.scan.bytes;
         let name_start = self.scan.pos + 1;
-        let stop = string_stop(bytes, name_start);
-        let plain = self.scan.byte()? == b'"' && bytes.get(stop) == Some(&b'"');
+        // Not before it is known to be in double quotes: what ends such a name may be far away.
+        let stop = if self.scan.byte()? == b'"' { string_stop(bytes, name_start) } else { bytes.len() };
+        let plain = bytes.get(stop) == Some(&b'"');
         let target = if plain {
             self.scan.pos = stop + 1;
             node.lookup(&bytes[name_start..stop])

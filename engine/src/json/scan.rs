@@ -376,10 +376,12 @@ impl<'a> Scanner<'a> {
     /// Passes over a string in double quotes, or in single quotes where they are allowed.
     #[inline]
     pub fn skip_string(&mut self) -> Result<(), Fault> {
-        let stop = string_stop(self.bytes, self.pos + 1);
-        if self.bytes[self.pos] == b'"' && self.bytes.get(stop) == Some(&b'"') {
-            self.pos = stop + 1;
-            return Ok(());
+        if self.bytes[self.pos] == b'"' {
+            let stop = string_stop(self.bytes, self.pos + 1);
+            if self.bytes.get(stop) == Some(&b'"') {
+                self.pos = stop + 1;
+                return Ok(());
+            }
         }
         self.skip_odd_string()
     }

@@ -1,4 +1,5 @@
-//! Numbers and bytes as Java writes and reads them: doubles as text, decimals and base64 from text, JSON string escapes.
+//! Numbers and bytes as Java writes and reads them: doubles as text, decimals and base64 from text, JSON string
+//! escapes.
 
 use std::fmt::Write;
 

@@ -79,6 +79,20 @@ pub struct CompiledSource {
     pub(crate) steps: Vec<CompiledStep>,
 }
 
+/// Rows that the steps of a source may make of one batch.
+const EXPANDED_ROWS_MAX: usize = 1 << 16;
+
+impl CompiledSource {
+    /// Scanned rows that go through the steps at once: a sliding window makes many of each.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        let windows = self.steps.iter().map(|step| match step {
+            CompiledStep::TimeWindow { spec, .. } => spec.windows_max(),
+            _ => 1,
+        });
+        (EXPANDED_ROWS_MAX / windows.fold(1, usize::saturating_mul)).max(1)
+    }
+}
+
 /// The aggregate of a query, with the codecs of its state.
 #[derive(Debug)]
 pub struct CompiledAggregate {

@@ -1,7 +1,7 @@
 //! Where a key lives: its bucket, and its place in the order of a shard's database.
 //!
-//! A state key is `bucket (u16) · [due time (i64)] · encoded group key`, big endian and order-preserving, so that a shard
-//! is a run of buckets, and the groups of a bucket that are due by a watermark are its first ones.
+//! A state key is `bucket (u16) · [due time (i64)] · encoded group key`, big endian and order-preserving, so that a
+//! shard is a run of buckets, and the groups of a bucket that are due by a watermark are its first ones.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 

@@ -1,5 +1,5 @@
-//! Properties of the state codec over random rows: what is written is read back, keys are equal exactly when their values
-//! are, no row is the beginning of another, and bytes from outside never panic.
+//! Properties of the state codec over random rows: what is written is read back, keys are equal exactly when their
+//! values are, no row is the beginning of another, and bytes from outside never panic.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The codec of state: rows of Arrow columns to bytes and back, in an encoding of our own.
 //!
 //! Keys and partial aggregates outlive a release, so neither arrow-row nor DataFusion's encodings may define them. The
-//! encoding is self-delimiting for a fixed list of types, so concatenated columns are prefix-free: two rows have the same
-//! bytes exactly when their columns are equal. Version 1:
+//! encoding is self-delimiting for a fixed list of types, so concatenated columns are prefix-free: two rows have the
+//! same bytes exactly when their columns are equal. Version 1:
 //!
 //! ```text
 //! column    := 0x00 | 0x01 value                     null | present

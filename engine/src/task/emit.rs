@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, TimestampMicrosecondArray};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::TaskError;
-use super::shard::ShardSink;
+use super::shard_sink::ShardSink;
 use crate::plan::{CompiledAggregate, CompiledQuery, EventTimeSink};
 
 /// Groups that become one record batch.

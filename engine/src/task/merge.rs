@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::emit::Emitter;
 use super::groups::{Groups, Ordered, Touched};
-use super::shard::{OperatorTimes, ShardCounts, ShardEnd, ShardSink};
+use super::shard_sink::{OperatorTimes, ShardCounts, ShardEnd, ShardSink};
 use super::{DueIndex, DueUpdate, NEVER, TaskError};
 use crate::plan::{CompiledAggregate, CompiledQuery, OutputMode};
 use crate::state::{EncodedRows, StateError, StateView, bucket_prefix, split_due, state_key};

@@ -1,5 +1,5 @@
-//! What runs in a batch: source tasks, which turn scanned rows into partials for the shards, and shard tasks, which merge
-//! them with state and emit.
+//! What runs in a batch: source tasks, which turn scanned rows into partials for the shards, and shard tasks, which
+//! merge them with state and emit.
 //!
 //! ```text
 //! scan batches ─▶ SourceTask: steps ─▶ combine by key ─▶ frames [due, key, partials...] per shard
@@ -21,6 +21,7 @@ mod merge;
 mod runs;
 mod scratch;
 mod shard;
+mod shard_sink;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,8 @@ use crate::state::StateError;
 
 pub use due::{DueIndex, DueUpdate, NEVER};
 pub use scratch::{Scratch, ScratchError, ScratchFile};
-pub use shard::{OperatorTimes, ShardCounts, ShardEnd, ShardOutput, ShardSink, ShardTask, Write};
+pub use shard::{ShardOutput, ShardTask, Write};
+pub use shard_sink::{OperatorTimes, ShardCounts, ShardEnd, ShardSink};
 pub use source::{Observation, ShardMap, SourceTask};
 
 /// Why a task failed.

@@ -1,10 +1,11 @@
 //! The shard task: one batch of one shard. It combines frames, merges the groups with state, emits by the output mode,
 //! and evicts.
 //!
-//! What it holds is bounded by whoever pushes: it looks at [`ShardTask::buffered_bytes`] and calls [`ShardTask::spill`].
-//! At the end the groups come in chunks of ascending, disjoint state keys (`runs`), one chunk when nothing was spilled.
-//! A chunk's part of the batch touches only keys between its first and the next chunk's first: so it reads the
-//! committed state alone and need not see what other chunks wrote, and all writes together are sorted.
+//! What it holds is bounded by whoever pushes: it looks at [`ShardTask::buffered_bytes`] and calls
+//! [`ShardTask::spill`]. At the end the groups come in chunks of ascending, disjoint state keys (`runs`), one chunk
+//! when nothing was spilled. A chunk's part of the batch touches only keys between its first and the next chunk's
+//! first: so it reads the committed state alone and need not see what other chunks wrote, and all writes together are
+//! sorted.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,45 +18,10 @@ use super::groups::Groups;
 use super::merge::{Batch, Surroundings};
 use super::runs::Runs;
 use super::scratch::Scratch;
+use super::shard_sink::{OperatorTimes, ShardCounts, ShardEnd, ShardSink};
 use super::{DueIndex, DueUpdate, NEVER, TaskError};
 use crate::plan::{CompiledAggregate, CompiledQuery, OutputMode};
 use crate::state::{StateView, bucket_prefix};
-
-/// The watermarks of an operator in a batch, microseconds; `i64::MIN` for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OperatorTimes {
-    /// Groups due by then are late: dropped, as Spark by the watermark of the batch before.
-    pub late_us: i64,
-    /// Groups due by then are final.
-    pub evict_us: i64,
-}
-
-/// What a batch did to a shard, for the progress.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShardCounts {
-    pub rows_updated: u64,
-    pub rows_removed: u64,
-    /// Late groups, counted after the partial merge, as Spark.
-    pub rows_dropped: u64,
-    /// Groups in state after the batch less those before.
-    pub total_delta: i64,
-}
-
-/// Who takes what a batch leaves, while it is made. An error ends the task.
-pub trait ShardSink {
-    /// A key written, with its new value; `None` deletes it. Keys come in ascending order, each once.
-    fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), TaskError>;
-
-    /// Rows for the sink.
-    fn rows(&mut self, batch: RecordBatch) -> Result<(), TaskError>;
-}
-
-/// What is known when all writes and rows have left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShardEnd {
-    pub counts: ShardCounts,
-    pub dues: DueUpdate,
-}
 
 /// A key written, with its new value; `None` deletes it.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);

@@ -94,6 +94,12 @@ impl SourceTask {
         SourceTask { query, source, shards, groups: None, rows: Vec::new(), observations: BTreeMap::new() }
     }
 
+    /// A scanned batch in the pieces to push, each of which may be followed by a look at [`SourceTask::combined_bytes`].
+    pub fn pieces(&self, batch: RecordBatch) -> impl Iterator<Item = RecordBatch> + use<> {
+        let (rows, most) = (batch.num_rows(), self.query.sources()[self.source].rows_at_once());
+        (0..rows).step_by(most).map(move |from| batch.slice(from, most.min(rows - from)))
+    }
+
     /// Runs scanned rows of split `split` through the source's steps and combines what is left.
     pub fn push(&mut self, split: u32, batch: RecordBatch) -> Result<(), TaskError> {
         let query = Arc::clone(&self.query);

@@ -38,10 +38,16 @@ pub fn days_of_month(year: i64, month: u32) -> u32 {
     }
 }
 
+/// `java.time.Year.MAX_VALUE`.
+const YEAR_MAX: u64 = 999_999_999;
+
 impl Date {
-    /// A date that exists in the calendar.
+    /// A date that exists in the calendar, within the years that Java has.
     pub fn new(year: i64, month: u32, day: u32) -> Option<Date> {
-        let valid = (1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month);
+        let valid = year.unsigned_abs() <= YEAR_MAX
+            && (1..=12).contains(&month)
+            && day >= 1
+            && day <= days_of_month(year, month);
         valid.then_some(Date { year, month, day })
     }
 

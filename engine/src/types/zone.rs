@@ -111,6 +111,14 @@ impl Zone {
         local.saturating_sub(i64::from(offset) * MICROS_PER_SECOND)
     }
 
+    /// As [`Zone::to_utc`], for a time on the clock that was reckoned from the one at `instant`: of a time that occurs
+    /// twice it is the one with the same offset. As Java's `ZonedDateTime`.
+    pub fn to_utc_near(&self, local: i64, instant: i64) -> i64 {
+        let offset = self.offset_seconds(instant);
+        let same = local.saturating_sub(i64::from(offset) * MICROS_PER_SECOND);
+        if self.offset_seconds(same) == offset { same } else { self.to_utc(local) }
+    }
+
     /// The short name at an instant, as the pattern letter `z` prints it: `UTC`, `PST`, `+02:00`.
     pub fn short_name(&self, micros: i64) -> String {
         let short = self.database_name(micros);
@@ -145,7 +153,7 @@ fn region(name: &str) -> Option<Rules> {
 /// `+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss`, `+hhmmss`; single digits are allowed between colons, as in Spark.
 fn parse_offset(text: &str) -> Option<i32> {
     let negative = text.starts_with('-');
-    let digits = text.get(1..)?;
+    let digits = text.get(1..).filter(|digits| digits.is_ascii())?;
     let parts: Vec<&str> = if digits.contains(':') {
         digits.split(':').collect()
     } else {
@@ -220,7 +228,7 @@ mod tests {
             assert_eq!(Zone::parse(name).unwrap().offset_seconds(0), offset, "{name}");
         }
         assert_eq!(Zone::parse("PST").unwrap().offset_seconds(0), -8 * 3600);
-        for name in ["", "Nowhere/City", "+19:00", "+1:99", "+", "UTC+"] {
+        for name in ["", "Nowhere/City", "+19:00", "+1:99", "+", "UTC+", "-año", "+1€", "GMT-1…"] {
             assert!(Zone::parse(name).is_none(), "{name}");
         }
     }
@@ -236,5 +244,8 @@ mod tests {
         let midnight = crate::types::Date::new(2024, 11, 3).unwrap().days() * MICROS_PER_DAY;
         assert_eq!(zone.to_utc(midnight + hour + hour / 2), midnight + 5 * hour + hour / 2);
         assert_eq!(zone.to_local(midnight + 5 * hour), midnight + hour);
+        // Reckoned from 01:45 EST it is the second one.
+        let later = midnight + 6 * hour + 3 * hour / 4;
+        assert_eq!(zone.to_utc_near(midnight + hour + hour / 2, later), midnight + 6 * hour + hour / 2);
     }
 }

@@ -147,7 +147,8 @@ cases.rows("ddl_with_colons", ['{"a":1}'], "from_json(v, 'a: INT, b: STRING') AS
 cases.rows("bad_ddl", ["{}"], "from_json(v, 'a INTT')")
 cases.rows("schema_not_constant", ["{}"], "from_json(v, v)")
 cases.rows("not_a_string", ["{}"], "from_json(k, 'a INT')")
-cases.rows("the_seeds_parse", ['{"timestamp": "2026-01-02T03:04:05Z", "severity": "High", "user_id": "user_1", "content": "App CRASH", "status": 1}',
+cases.rows("the_crash_monitors_parse", ['{"timestamp": "2026-01-02T03:04:05Z", "severity": "High", "user_id": "user_1", "content": "App CRASH", "status": 1}',
                                '{"timestamp": 1770000002, "severity": "Low"}', "garbage"],
            lambda df: df.selectExpr("v as json").selectExpr(
                "from_json(json, 'user_id STRING, severity STRING, content STRING, timestamp TIMESTAMP') as data").select("data.*"))
+cases.rows("names_in_single_quotes", ["{'a': 1, 'skipped': 'it\\'s', 'b': 'x\"y'}", "[{'a': 1}, {'b': 'z'}]", "{'a': 'x\"}", "{'a: 1}"], lambda df: df.select(F.from_json("v", "a INT, b STRING").alias("d")).select("d.*"))

@@ -70,3 +70,8 @@ cases.rows("filter_not_boolean", ["x"], lambda df: df.filter("k + 1"))
 cases.rows("boolean_of_number_refused", ["x"], "k AND true")
 cases.rows("struct_compared_with_number", ["x"], "struct(k) = 1")
 cases.rows("text_in_and", ["true", "false"], "v AND true")
+cases.rows("nan_of_all_kinds", ["Infinity", "-1", "NaN", "4"], lambda df: df.selectExpr("CAST(v AS DOUBLE) AS d").selectExpr(
+    "isnan(d - d)", "isnan(sqrt(d))", "sqrt(d) > 5", "d - d = double('NaN')", "d - d IN (double('NaN'))", "-d > 1e300", "greatest(sqrt(d), 1.0D)", "isnan(-(d - d))", "CAST(d - d AS FLOAT) > CAST(1 AS FLOAT)",
+    "sqrt(d) <=> double('NaN')", "d * 0 = 0"))
+cases.rows("long_chains_that_may_raise", ["1", "7", "12"], lambda df: df.selectExpr("v", " AND ".join(f"CAST(v AS INT) > {number}" for number in range(18)) + " AS every",
+    " OR ".join(f"CAST(v AS INT) = {number}" for number in range(18)) + " AS any"))

@@ -9,25 +9,25 @@ cases = Family()
 
 
 def crashes(df):
-    """The seed's parse and filter."""
+    """The crash monitor's parse and filter."""
     return df.selectExpr("CAST(value AS STRING) AS json").selectExpr(
         "from_json(json, 'user_id STRING, severity STRING, content STRING, timestamp TIMESTAMP') AS data").select("data.*") \
         .filter(F.lower(F.col("content")).contains("crash") & F.col("severity").isin("High", "Critical"))
 
 
 def log(second: int, user: str, content: str = "App CRASH", severity: str = "High") -> str:
-    """A record of the seed's topic."""
+    """A record as the crash monitor reads them."""
     return f'{{"timestamp":"2026-01-02T03:{second // 60:02d}:{second % 60:02d}Z","user_id":"{user}","severity":"{severity}","content":"{content}"}}'
 
 
 LOGS = [[log(1, "u1"), log(2, "u1"), log(3, "u1", severity="Critical"), log(4, "u2"), log(5, "u1", "fine"), log(6, "u1", severity="Low"), "garbage", ""],
         [log(11, "u2"), log(12, "u2"), log(13, "u2"), log(45, "u3"), log(7, "u1")], [log(55, "u4", "crash")], [log(8, "u1"), log(120, "u5")], [log(121, "u5")]]
 
-cases.stream("the_seeds_query", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
+cases.stream("the_crash_monitor", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
              .agg(F.count("*").alias("crash_count")).filter(F.col("crash_count") > 2), options={"truncate": False})
-cases.stream("the_seeds_query_in_update", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
+cases.stream("the_crash_monitor_in_update", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
              .agg(F.count("*").alias("crash_count")).filter(F.col("crash_count") > 2), "update", options={"truncate": False})
-cases.stream("the_seeds_query_in_new_york", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
+cases.stream("the_crash_monitor_in_new_york", LOGS, lambda df: crashes(df).withWatermark("timestamp", "30 seconds").groupBy(F.window(F.col("timestamp"), "10 seconds"), F.col("user_id"))
              .agg(F.count("*").alias("crash_count")), options={"truncate": False}, conf={"spark.sql.session.timeZone": "America/New_York"})
 cases.stream("every_aggregate_in_update", [['{"k":"a","i":5,"d":1.5,"s":"x","t":"2026-01-02T00:00:00Z","b":true}', '{"k":"b"}'],
                                            ['{"k":"a","i":-2,"d":"NaN","s":"","t":"2025-01-02T00:00:00Z","b":false}'], ['{"k":"a"}', '{"k":"b","d":-0.0}'], ['{"i":1}']],

@@ -19,7 +19,7 @@ def events(df):
 
 
 def counted(delay: str, duration: str = "10 seconds", *slide: str):
-    """The count per window, as the seed's job has it, with the window's bounds as short text."""
+    """The count per window, as the crash monitor has it, with the window's bounds as short text."""
     def transform(df):
         return events(df).withWatermark("t", delay).groupBy(F.window("t", duration, *slide)).agg(F.count("*").alias("n")) \
             .select(F.date_format("window.start", "mm:ss").alias("start"), "n")
@@ -61,7 +61,7 @@ cases.stream("having_in_append", [[event(1), event(2), event(12)], [event(25)], 
 cases.stream("two_partitions", [[(event(1), 0), (event(40), 1)], [(event(2), 0)], [(event(41), 1)], [(event(55), 0)], [(event(56), 1)]],
              counted("10 seconds"), partitions=2)
 cases.stream("watermark_moves_by_the_maximum_seen", [[event(100), event(1)], [event(50)], [event(101)]], counted("30 seconds"))
-cases.stream("the_seeds_job", [[f'{{"timestamp":"2026-01-02T03:00:{second:02d}Z","status":"OK","severity":"{severity}","user_id":"{user}","content":"{content}"}}'
+cases.stream("the_crash_monitor", [[f'{{"timestamp":"2026-01-02T03:00:{second:02d}Z","status":"OK","severity":"{severity}","user_id":"{user}","content":"{content}"}}'
                                 for second, severity, user, content in step] for step in [
     [(1, "High", "u1", "App crash"), (2, "Critical", "u1", "CRASH"), (3, "High", "u1", "crashed"), (4, "Low", "u1", "crash"), (5, "High", "u2", "fine")],
     [(6, "High", "u2", "crash"), (7, "High", "u2", "crash"), (8, "High", "u2", "Crash"), (9, "Critical", "u2", "crash"), (45, "High", "u3", "crash")],

@@ -21,6 +21,19 @@ cases.rows("trim", ["  a ", "\ta\n", "xxaxx"], "trim(v) AS t", "ltrim(v) AS l", 
 cases.rows("lower_of_number", ["a"], "lower(k)", "upper(1.50) AS u")
 cases.rows("isin_text", ["High", "high", "Critical", None, ""], lambda df: df.select("v", F.col("v").isin("High", "Critical").alias("keep")).where("keep OR v IS NULL"))
 cases.rows("isin_empty", ["a"], lambda df: df.select(F.col("v").isin([])))
-cases.rows("the_seeds_filter", ["app CRASH,High", "crash,Low", "Crashed,Critical", "fine,High", ","],
+cases.rows("the_crash_monitors_filter", ["app CRASH,High", "crash,Low", "Crashed,Critical", "fine,High", ","],
            lambda df: df.selectExpr("substring(v, 1, length(v) - 0) AS content", "CASE WHEN v LIKE '%,High' THEN 'High' WHEN v LIKE '%,Critical' THEN 'Critical' ELSE 'Low' END AS severity")
            .filter((F.lower(F.col("content")).contains("crash")) & (F.col("severity").isin("High", "Critical"))))
+# Regular expressions where Java means something else than other engines do.
+cases.rows("java_classes", ["café! 12 ١٢", "a\u00a0b c", "$5+1=6! ^~|`<x>"], lambda df: df.select(
+    F.regexp_replace("v", r"[^\w\s]", "_").alias("words"), F.regexp_replace("v", r"\d+", "#").alias("digits"), F.regexp_replace("v", r"\s", "_").alias("blanks"),
+    F.regexp_replace("v", r"\p{Punct}", "_").alias("points"), F.regexp_replace("v", r"\P{Alpha}", "_").alias("letters"), F.regexp_replace("v", r"[\S&&[^a]]", "_").alias("cut"),
+    F.col("v").rlike(r"\p{IsAlphabetic}{4}").alias("four")))
+cases.rows("java_line_ends", ["x ERROR", "x ERROR\n", "x ERROR\r\n", "x ERROR\n\n", "a\rb", "a\u2028b", "ERROR\nx"], lambda df: df.select(
+    F.col("v").rlike("ERROR$").alias("last"), F.col("v").rlike(r"ERROR\Z").alias("big"), F.col("v").rlike(r"ERROR\z").alias("small"), F.col("v").rlike("a.b").alias("dot"),
+    F.col("v").rlike("(?s)a.b").alias("all"), F.col("v").rlike("(?m)^x$").alias("lines"), F.col("v").rlike("^x.ERROR").alias("first")))
+cases.rows("java_escapes", ["<b>bold</b> a.bb a-b", "no"], lambda df: df.select(
+    F.regexp_replace("v", r"\<[^>]+\>", "").alias("tags"), F.regexp_replace("v", r"\Qa.b\E+", "_").alias("quoted"), F.regexp_extract("v", r"(\w)\-(\w)", 2).alias("two"),
+    F.regexp_replace("v", "[.$-]", "_").alias("in_class"), F.split("v", r"\h+").alias("parts")))
+cases.rows("group_that_is_not_there", ["123", "4"], lambda df: df.select(F.regexp_extract("v", "[a-z]+", 1)))
+cases.rows("group_that_is_not_there_and_a_match", ["123", "a"], lambda df: df.select(F.regexp_extract("v", "[a-z]+", 1)))

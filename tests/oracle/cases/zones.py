@@ -45,3 +45,7 @@ cases.rows("zone_gmt_setting", ["2026-01-02T03:04:05Z"], "CAST(CAST(v AS TIMESTA
 cases.rows("zone_short_name", ["2026-01-02T03:04:05Z", "2026-07-02T03:04:05Z"], "CAST(CAST(v AS TIMESTAMP) AS STRING) AS a", conf={"spark.sql.session.timeZone": "PST"})
 cases.rows("casts_of_extremes", ["9999-12-31 23:59:59.999999", "0001-01-01 00:00:00", "-0044-03-15 00:00:00", "10000-01-01 00:00:00"], "CAST(CAST(v AS TIMESTAMP) AS STRING) AS a", "CAST(CAST(CAST(v AS TIMESTAMP) AS DATE) AS STRING) AS b",
            "CAST(CAST(v AS TIMESTAMP) AS BIGINT) AS c")
+cases.rows("truncated_where_an_hour_comes_twice", AUTUMN, lambda df: df.selectExpr("CAST(v AS TIMESTAMP) + INTERVAL 12 SECONDS AS t").selectExpr(
+    *(f"CAST(date_trunc('{unit}', t) AS LONG) AS {unit}" for unit in ("second", "minute", "hour", "day", "week"))), conf=NEW_YORK)
+cases.rows("shifted_where_an_hour_comes_twice", AUTUMN + ["2026-11-02T06:30:00Z", "2026-10-31T05:30:00Z"], lambda df: df.selectExpr("CAST(v AS TIMESTAMP) AS t").selectExpr(
+    "CAST(t + INTERVAL 1 DAY AS LONG) AS later", "CAST(t - INTERVAL 1 DAY AS LONG) AS earlier", "CAST(t + INTERVAL 1 MONTH - INTERVAL 1 MONTH AS LONG) AS back"), conf=NEW_YORK)

@@ -1,4 +1,5 @@
-//! Java's date-time patterns as Spark allows them: `yyyy-MM-dd HH:mm:ss.SSS`, `EEE, d MMM yyyy`, `yyyyMMdd'T'HHmmssXXX`.
+//! Java's date-time patterns as Spark allows them: `yyyy-MM-dd HH:mm:ss.SSS`, `EEE, d MMM yyyy`,
+//! `yyyyMMdd'T'HHmmssXXX`.
 //!
 //! A pattern is compiled once and then formats instants or reads them. Reading is strict as `java.time` is in Spark:
 //! widths count, text must be used up, fields must make a real date. Letters that Spark refuses are refused.
