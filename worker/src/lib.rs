@@ -1,5 +1,5 @@
-//! The worker daemon, which lends this machine's cores and memory to executors, and the executor itself. The daemon never sees
-//! plans or rows; an executor serves one application and knows only its driver and its peers.
+//! The worker daemon, which lends this machine's cores and memory to executors, and the executor itself. The daemon
+//! never sees plans or rows; an executor serves one application and knows only its driver and its peers.
 //!
 //! ```text
 //! daemon    registers with the master ─ starts, limits, watches and ends executor processes ─ web UI

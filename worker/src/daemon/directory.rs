@@ -66,7 +66,8 @@ pub(crate) fn clear_state(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes directories of applications that have no executor here and in which nothing changed for `keep`. Returns how many.
+/// Removes directories of applications that have no executor here and in which nothing changed for `keep`. Returns how
+/// many.
 pub(crate) fn clean(
     work: &Path,
     running: &BTreeSet<ApplicationId>,

@@ -26,15 +26,17 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) enum LinkError {
     /// Trying again may help.
     Away(String),
-    /// It will not: the secret is wrong, or the master does not want this worker.
+    /// It will not: the master does not want this worker.
     Refused(String),
+    /// The secret is not the master's.
+    Denied(String),
 }
 
 impl LinkError {
     /// What a failed call tells.
     pub fn of_status(status: &Status) -> LinkError {
         match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied => LinkError::Refused(status.message().to_owned()),
+            Code::Unauthenticated | Code::PermissionDenied => LinkError::Denied(status.message().to_owned()),
             _ if Kind::of_status(status) == Kind::Invalid => LinkError::Refused(status.message().to_owned()),
             _ => LinkError::Away(status.message().to_owned()),
         }

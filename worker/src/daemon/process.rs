@@ -1,7 +1,7 @@
 //! The system calls that end executors with their worker. The only `unsafe` code of the daemon.
 //!
-//! Contract: every call here takes plain numbers, touches no memory of ours, and is async-signal-safe, which is what may run
-//! between fork and exec and what a process may do to itself at any time.
+//! Contract: every call here takes plain numbers, touches no memory of ours, and is async-signal-safe, which is what
+//! may run between fork and exec and what a process may do to itself at any time.
 
 #![allow(unsafe_code, reason = "prctl and kill have no safe form in the standard library")]
 
@@ -38,8 +38,8 @@ impl LaunchSecrets {
     }
 }
 
-/// Asks the system to kill this process when its parent dies; ends it when the parent, `parent`, is dead already. Called by an
-/// executor first thing. A no-op where the system cannot do it.
+/// Asks the system to kill this process when its parent dies; ends it when the parent, `parent`, is dead already.
+/// Called by an executor first thing. A no-op where the system cannot do it.
 pub fn end_with_parent(parent: u32) {
     #[cfg(target_os = "linux")]
     {

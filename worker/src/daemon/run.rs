@@ -1,5 +1,5 @@
-//! The worker's shell: one task owns the books, follows the master's orders, and passes on what becomes of the executors. When
-//! the master goes away the executors go on.
+//! The worker's shell: one task owns the books, follows the master's orders, and passes on what becomes of the
+//! executors. When the master goes away the executors go on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -104,6 +104,7 @@ pub async fn start(mut config: WorkerConfig, lifecycle: &Lifecycle) -> Result<Wo
         ledger: Ledger::default(),
         stops: BTreeMap::new(),
         master: MasterFacts::default(),
+        was_registered: false,
         reports,
         publish,
         stopping: lifecycle.token().clone(),
@@ -156,6 +157,8 @@ struct Shell {
     /// The way to end each running executor.
     stops: BTreeMap<Key, mpsc::Sender<String>>,
     master: MasterFacts,
+    /// Whether a master has ever taken this worker.
+    was_registered: bool,
     reports: mpsc::Sender<Report>,
     publish: watch::Sender<Arc<Snapshot>>,
     stopping: CancellationToken,
@@ -180,7 +183,12 @@ impl Shell {
                     result = Err(WorkerError::Refused { master: master.to_string(), reason });
                     break;
                 }
-                LinkError::Away(reason) => {
+                LinkError::Denied(reason) if !self.was_registered => {
+                    result = Err(WorkerError::Refused { master: master.to_string(), reason });
+                    break;
+                }
+                // A master that was started again with another secret must not end what runs here.
+                LinkError::Away(reason) | LinkError::Denied(reason) => {
                     tracing::warn!("master at {master} is away, trying again: {reason}");
                     let wait = backoff.next_wait();
                     if self.beside(sleep(wait), &mut reports, None).await.is_none() {
@@ -237,6 +245,7 @@ impl Shell {
                         Some(Order::Registered(registered)) => {
                             tracing::info!("registered with master {}", registered.master_url);
                             backoff.reset();
+                            self.was_registered = true;
                             heartbeats = interval(Duration::from_millis(registered.heartbeat_interval_ms.max(1)));
                             heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
                             self.master = MasterFacts { url: registered.master_url, webui_url: registered.master_webui_url };

@@ -46,7 +46,8 @@ pub(crate) struct Report {
     pub exit_code: Option<i32>,
 }
 
-/// Runs the executor to its end. A text on `stop` ends it, with the text as the reason. The last report is always an end.
+/// Runs the executor to its end. A text on `stop` ends it, with the text as the reason. The last report is always an
+/// end.
 pub(crate) async fn supervise(launch: Launch, mut stop: mpsc::Receiver<String>, reports: mpsc::Sender<Report>) {
     let (key, directory) = (launch.key.clone(), launch.directory.clone());
     let last = match start(&launch).await {
@@ -94,7 +95,8 @@ async fn start(launch: &Launch) -> Result<Child, String> {
         .stdin(Stdio::piped())
         .stdout(logs.stdout)
         .stderr(logs.stderr)
-        // A group of its own: Ctrl-C at the worker's terminal reaches the worker only, which then ends its executors in order.
+        // A group of its own: Ctrl-C at the worker's terminal reaches the worker only, which then ends its executors in
+        // order.
         .process_group(0)
         .kill_on_drop(true);
     let mut child = command

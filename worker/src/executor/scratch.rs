@@ -1,6 +1,7 @@
 //! Temporary files for what does not fit into memory, below the executor's work folder.
 //!
-//! They have no names: the system gives their space back when the last handle is closed, also when the process is killed.
+//! They have no names: the system gives their space back when the last handle is closed, also when the process is
+//! killed.
 
 use std::fs::File;
 use std::io::{Error, Seek, SeekFrom, Write};

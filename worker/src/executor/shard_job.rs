@@ -15,8 +15,8 @@ use super::context::ShardSlot;
 use super::error::{Failure, WorkError};
 use super::rows;
 use super::shard::{
-    Action, EncodedSection, Event, Opened, PendingWrites, Restorer, ShardId, ShardView, Version, WriteBuffer,
-    WriteError, Writes,
+    Action, EncodedSection, Event, Opened, PendingWrites, RestoreError, Restorer, ShardId, ShardView, SnapshotError,
+    Version, WriteBuffer, WriteError, Writes,
 };
 
 /// Writes between looks at whether anyone still wants them.
@@ -57,7 +57,7 @@ fn restore(attempt: &Arc<Attempt>, own: &OwnShard, base: Version) -> Result<(), 
         codec: u32::from(CODEC_VERSION),
         cancelled: &|| attempt.is_cancelled(),
     };
-    let restored = restorer.restore(id, base).map_err(|error| Failure::from(&error))?;
+    let restored = restorer.restore(id, base).map_err(|error| unrestored(own, &error))?;
     let (rows_total, chain) = (restored.rows_total, restored.chain);
     let database = restored.database.map(Arc::new);
     let dues = dues(attempt, id, &ShardView::new(database.clone(), Vec::new()))?;
@@ -80,6 +80,15 @@ fn restore(attempt: &Arc<Attempt>, own: &OwnShard, base: Version) -> Result<(), 
         "shard restored"
     );
     Ok(())
+}
+
+fn unrestored(own: &OwnShard, error: &RestoreError) -> Failure {
+    match error {
+        RestoreError::Database(_) | RestoreError::Object(SnapshotError::Database(_) | SnapshotError::Local { .. }) => {
+            local_state(own, error)
+        }
+        _ => Failure::from(error),
+    }
 }
 
 /// When the buckets of a restored shard are due. Without event time none ever is, and keys hold no times.
@@ -245,10 +254,10 @@ fn own(attempt: &Attempt, shard: u32) -> Result<&OwnShard, Failure> {
     attempt.own.get(&shard).ok_or_else(|| Failure::new(FailureKind::Task, format!("shard {shard} is not here")))
 }
 
-/// The executor's own disk refuses: another try may find room, but not for ever. The shard stays: a restore writes more,
-/// and what the database holds is as good as before.
-fn local_state(own: &OwnShard, error: &rocksdb::Error) -> Failure {
-    let folder = own.slot.store.folder().display();
+/// The executor's own disk refuses: another try may find room, but not for ever. The shard stays: a restore writes
+/// more, and what the database holds is as good as before.
+fn local_state(own: &OwnShard, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let (folder, error) = (own.slot.store.folder().display(), chain(error));
     let message = format!(
         "the state databases in `{folder}` cannot be written: {error}; make room there, or start the worker with another `--work-dir`"
     );

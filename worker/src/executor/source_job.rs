@@ -56,7 +56,11 @@ impl SourceJob<'_> {
     }
 
     fn push(&mut self, split: u32, batch: RecordBatch) -> Result<(), Failure> {
-        self.task.push(split, batch).map_err(|error| Failure::from(&error))?;
+        self.task.pieces(batch).try_for_each(|piece| self.push_piece(split, piece))
+    }
+
+    fn push_piece(&mut self, split: u32, piece: RecordBatch) -> Result<(), Failure> {
+        self.task.push(split, piece).map_err(|error| Failure::from(&error))?;
         if self.attempt.shard_map.is_none() {
             return self.emit(split);
         }

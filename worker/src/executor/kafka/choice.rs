@@ -7,7 +7,7 @@ use super::client::ClientLimits;
 use super::fetch::FetchClient;
 use super::librdkafka::LibrdkafkaClient;
 use super::partition::Client;
-use super::reader::KafkaSettings;
+use super::settings::KafkaSettings;
 
 /// A client, which one, and why.
 pub(super) struct Chosen {

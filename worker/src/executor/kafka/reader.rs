@@ -3,15 +3,18 @@
 //! is `reading`'s.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::{Chosen, choose};
 use super::client::ClientLimits;
-use super::columns::{ColumnsBuilder, UnknownColumn};
+use super::columns::ColumnsBuilder;
+use super::error::KafkaError;
 use super::partition::{Client, PartitionReader};
+use super::range::{Range, RangeCounts};
 use super::reading::{Interrupted, Reading};
+use super::settings::KafkaSettings;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
@@ -20,100 +23,6 @@ use parking_lot::Mutex;
 const PARTITIONS_AT_START: usize = 4;
 /// A partition not read for so long is stopped, unless the next batch reads it.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
-
-/// Why a range could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum KafkaError {
-    /// The brokers cannot be reached, or do not answer; trying again may help.
-    #[error("cannot reach Kafka at `{servers}`: {reason}")]
-    Unavailable { servers: String, reason: String },
-    /// Offsets of the batch are no longer in the topic and `failOnDataLoss` is true.
-    #[error("{0}")]
-    DataLoss(DataLoss),
-    /// The client refuses the query's settings or the partition.
-    #[error("the Kafka source of `{servers}` cannot be read: {reason}")]
-    Invalid { servers: String, reason: String },
-    /// The plan asks for a column that Kafka records do not have.
-    #[error(transparent)]
-    Column(#[from] UnknownColumn),
-    /// Records are not what was written.
-    #[error("records of `{topic}-{partition}` from offset {offset} on cannot be read: {reason}")]
-    Corrupt { topic: String, partition: i32, offset: i64, reason: String },
-    /// Records could not be put into columns.
-    #[error("cannot build columns of Kafka records")]
-    Arrow(#[from] arrow::error::ArrowError),
-    /// The attempt was cancelled.
-    #[error("cancelled")]
-    Cancelled,
-    /// The consumer of the batches failed.
-    #[error("{0}")]
-    Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Offsets that a batch named and the topic does not have any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataLoss {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// First offset that is gone.
-    pub from: i64,
-    /// First offset after those that are gone.
-    pub to: i64,
-}
-
-impl std::fmt::Display for DataLoss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { topic, partition, from, to } = self;
-        write!(
-            f,
-            "offsets [{from}, {to}) of `{topic}-{partition}` are gone: they were aged out by Kafka or the topic was deleted and made \
-             again; set the source option `failOnDataLoss` to `false` to go on without them"
-        )
-    }
-}
-
-/// A part of a partition: offsets `[start, end)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The first offset.
-    pub start: i64,
-    /// The offset after the last.
-    pub end: i64,
-}
-
-/// What was read of a range.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RangeCounts {
-    /// Records.
-    pub rows: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
-    /// Offsets that were gone, under `failOnDataLoss=false`.
-    pub lost: Vec<DataLoss>,
-}
-
-/// How a source is to be read.
-#[derive(Clone, Debug)]
-pub struct KafkaSettings {
-    /// librdkafka's names and values.
-    pub options: BTreeMap<String, String>,
-    /// librdkafka reads, whatever the options are.
-    pub librdkafka_only: bool,
-    /// Offsets that are gone end the query.
-    pub fail_on_data_loss: bool,
-    /// Longest time without a record; zero: the default.
-    pub poll_timeout: Duration,
-    /// Bytes that all the partitions' queues may hold.
-    pub queue_bytes: u64,
-    /// Where connections are served.
-    pub runtime: tokio::runtime::Handle,
-}
 
 /// One query's reader of one Kafka source.
 pub struct KafkaReader {
@@ -248,8 +157,8 @@ impl KafkaReader {
                 }
             }
         }
-        // Not reached after an error: a queue in doubt is dropped, and the next attempt starts afresh. A loss leaves one in
-        // doubt too: at an offset that is not there the fetching has stopped.
+        // Not reached after an error: a queue in doubt is dropped, and the next attempt starts afresh. A loss leaves
+        // one in doubt too: at an offset that is not there the fetching has stopped.
         if counts.lost.is_empty() {
             self.rest(range, &client, sticky);
         }

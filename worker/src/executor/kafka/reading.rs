@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 
 use super::columns::ColumnsBuilder;
+use super::error::KafkaError;
 use super::partition::{Client, Drain, PartitionReader, Stop};
-use super::reader::{DataLoss, KafkaError, KafkaReader, Range, RangeCounts, Sticky};
+use super::range::{DataLoss, Range, RangeCounts};
+use super::reader::{KafkaReader, Sticky};
 
 /// One wait for records; after it cancellation and the client's errors are looked at.
 const WAIT_SLICE: Duration = Duration::from_millis(50);
@@ -126,7 +128,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The brokers deny the partition. They may only not know it yet, so they are asked before its records count as lost.
+    /// The brokers deny the partition. They may only not know it yet, so they are asked before its records count as
+    /// lost.
     fn partition_gone(&mut self, position: &mut i64, text: &str) -> Result<(), KafkaError> {
         let Range { topic, partition, end, .. } = self.range;
         let is_there = self.client.has_partition(topic, *partition, REQUEST_TIMEOUT);
@@ -137,8 +140,8 @@ impl Reading<'_> {
         self.lose(position, *end)
     }
 
-    /// A range may end beyond its partition, when the topic was deleted, made anew or cut off since the batch was planned:
-    /// then no record will ever come. Brokers that do not answer are a matter of patience.
+    /// A range may end beyond its partition, when the topic was deleted, made anew or cut off since the batch was
+    /// planned: then no record will ever come. Brokers that do not answer are a matter of patience.
     fn look_at_end(&mut self, position: &mut i64) -> Result<(), KafkaError> {
         let Range { topic, partition, end, .. } = self.range;
         let will_come = match self.client.watermarks(topic, *partition, REQUEST_TIMEOUT) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyrite_common::checkpoint::SnapshotFile;
-use rocksdb::{DB, IngestExternalFileOptions, SstFileWriter, WriteBatch};
+use rocksdb::{DB, ErrorKind, IngestExternalFileOptions, SstFileWriter, WriteBatch};
 
 use super::overlay::Overlay;
 use super::rocks::{Rocks, unlogged};
@@ -100,7 +100,7 @@ impl Drop for Database {
 }
 
 fn write_file(rocks: &Rocks, overlay: &Overlay, path: &Path) -> Result<(), rocksdb::Error> {
-    let options = rocks.options();
+    let options = rocks.options()?;
     let mut file = SstFileWriter::create(&options);
     file.open(path)?;
     for (key, value) in overlay.iter() {
@@ -146,7 +146,14 @@ impl<'a> Writer<'a> {
         if self.batch.is_empty() { Ok(()) } else { self.flush() }
     }
 
+    /// Write buffers that are all full are waited for by a flush: unlike a write it comes back when the disk is full.
     fn flush(&mut self) -> Result<(), rocksdb::Error> {
-        self.database.db().write_opt(std::mem::take(&mut self.batch), &unlogged())
+        let (batch, database) = (std::mem::take(&mut self.batch), self.database.db());
+        loop {
+            match database.write_opt(WriteBatch::from_data(batch.data()), &unlogged()) {
+                Err(error) if error.kind() == ErrorKind::Incomplete => database.flush()?,
+                done => return done,
+            }
+        }
     }
 }

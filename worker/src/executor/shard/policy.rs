@@ -27,7 +27,7 @@ pub struct SnapshotPolicy {
 }
 
 impl Default for SnapshotPolicy {
-    /// The bound of PROTOCOL 5.
+    /// So that a restore replays at most so much of a shard.
     fn default() -> Self {
         Self { versions: 100, bytes: 64 << 20 }
     }

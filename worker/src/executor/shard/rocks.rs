@@ -49,21 +49,21 @@ impl Rocks {
 
     /// Opens a shard's database, or makes it.
     pub fn open(&self, path: &Path) -> Result<DB, rocksdb::Error> {
-        DB::open_cf_descriptors(&self.options(), path, [self.column()])
+        DB::open_cf_descriptors(&self.options()?, path, [self.column()?])
     }
 
     /// Opens the files of a snapshot for reading only.
     pub fn open_for_read(&self, path: &Path) -> Result<DB, rocksdb::Error> {
-        DB::open_cf_descriptors_read_only(&self.options(), path, [self.column()], false)
+        DB::open_cf_descriptors_read_only(&self.options()?, path, [self.column()?], false)
     }
 
     /// Named, for batched reads take a handle of the column.
-    fn column(&self) -> ColumnFamilyDescriptor {
-        ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, self.options())
+    fn column(&self) -> Result<ColumnFamilyDescriptor, rocksdb::Error> {
+        Ok(ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, self.options()?))
     }
 
     /// The options of every database and file.
-    pub fn options(&self) -> Options {
+    pub fn options(&self) -> Result<Options, rocksdb::Error> {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&self.cache);
         table.set_block_size(BLOCK_BYTES);
@@ -73,7 +73,8 @@ impl Rocks {
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_optimize_filters_for_memory(true);
         table.set_format_version(5);
-        let mut options = Options::default();
+        // What is closed is deleted. There is no other way to this option.
+        let mut options = Options::default().get_options_from_string("avoid_flush_during_shutdown=true")?;
         options.create_if_missing(true);
         options.set_env(&self.env);
         options.set_block_based_table_factory(&table);
@@ -96,13 +97,15 @@ impl Rocks {
         options.set_keep_log_file_num(1);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
-        options
+        Ok(options)
     }
 }
 
-/// Writes without a log: what is lost in a crash is in the changelog.
+/// Writes without a log: what is lost in a crash is in the changelog. One that would have to wait is refused instead,
+/// for on a full disk RocksDB would have it wait until there is room.
 pub fn unlogged() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.disable_wal(true);
+    options.set_no_slowdown(true);
     options
 }

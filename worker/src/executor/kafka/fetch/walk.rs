@@ -110,8 +110,8 @@ impl Walker {
         self.load(Chunk { batches: Bytes::new(), aborted: Vec::new() });
     }
 
-    /// Nothing is read for a while: what only reading needs is given back. An open batch is in the middle of its records
-    /// and stays.
+    /// Nothing is read for a while: what only reading needs is given back. An open batch is in the middle of its
+    /// records and stays.
     pub fn rest(&mut self) {
         if self.is_done() {
             self.clear();
