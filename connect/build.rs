@@ -1,5 +1,5 @@
-//! Generates the server side of the Spark Connect service over the messages of `apache-spark-connect-proto`, which itself
-//! builds only a client. The methods are described here, so no `.proto` file has to be found.
+//! Generates the server side of the Spark Connect service over the messages of `apache-spark-connect-proto`, which
+//! itself builds only a client. The methods are described here, so no `.proto` file has to be found.
 
 use tonic_prost_build::manual::{Builder, Method, Service};
 

@@ -10,7 +10,7 @@ use pyrite_common::security::Secret;
 
 use crate::usage::SettingsArgs;
 
-/// Where a line of help stands for what a file would say.
+/// The file of settings that is read where no `--properties-file` is given, as by Spark.
 const DEFAULTS_FILE: &str = "spark-defaults.conf";
 
 /// Our own settings; what begins like one of them and is none is a mistake.
@@ -77,8 +77,8 @@ impl Settings {
         }
     }
 
-    /// Refuses what looks like one of our own settings and is none. Spark's are many and their users more: unknown ones are
-    /// kept, as by Spark.
+    /// Refuses what looks like one of our own settings and is none. Spark's are many and their users more: unknown ones
+    /// are kept, as by Spark.
     pub fn refuse_unknown(&self) -> anyhow::Result<()> {
         let unknown = self.values.keys().find(|key| key.starts_with(OWN_PREFIX) && !OWN.contains(&key.as_str()));
         match unknown {
@@ -180,8 +180,8 @@ fn parse_time(text: &str) -> Option<Duration> {
     }
 }
 
-/// Keys and values of a Java properties file: `key=value`, `key: value` or `key value`; `#` and `!` begin comments; a line that
-/// ends with a backslash goes on.
+/// Keys and values of a Java properties file: `key=value`, `key: value` or `key value`; `#` and `!` begin comments; a
+/// line that ends with a backslash goes on.
 fn parse_properties(text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut lines = text.lines();

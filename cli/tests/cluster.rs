@@ -1,5 +1,5 @@
-//! A master, workers and an application's client in one process, over real gRPC on loopback; executors are real processes, though
-//! of a script that only stands in for them.
+//! A master, workers and an application's client in one process, over real gRPC on loopback; executors are real
+//! processes, though of a script that only stands in for them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

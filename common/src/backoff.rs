@@ -1,5 +1,5 @@
-//! Waiting longer after each failure, up to a limit, with some chance in it, so that many clients of one server that comes
-//! back do not all arrive at once.
+//! Waiting longer after each failure, up to a limit, with some chance in it, so that many clients of one server that
+//! comes back do not all arrive at once.
 
 use std::time::Duration;
 

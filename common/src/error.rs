@@ -1,5 +1,5 @@
-//! The six kinds of failure, and everything that follows from a kind: gRPC status, HTTP status, retry. Each failure domain
-//! has an error enum of its own with a `kind()`; nothing else decides whether to try again.
+//! The six kinds of failure, and everything that follows from a kind: gRPC status, HTTP status, retry. Each failure
+//! domain has an error enum of its own with a `kind()`; nothing else decides whether to try again.
 
 use std::error::Error as StdError;
 use std::fmt::Write;

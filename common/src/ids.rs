@@ -25,8 +25,8 @@ macro_rules! text_id {
                 &self.0
             }
 
-            /// Whether the text can name a directory: letters, digits, `-`, `_` and inner dots only. Ids that come over the
-            /// wire and become paths are tested with this first.
+            /// Whether the text can name a directory: letters, digits, `-`, `_` and inner dots only. Ids that come over
+            /// the wire and become paths are tested with this first.
             pub fn is_path_safe(&self) -> bool {
                 is_path_safe(&self.0)
             }

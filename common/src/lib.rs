@@ -1,5 +1,5 @@
-//! What every program needs: ids, errors, security, lifecycle, telemetry, and the checkpoint store that driver and executors
-//! share. Nothing enters here before two programs need it.
+//! What every program needs: ids, errors, security, lifecycle, telemetry, and the checkpoint store that driver and
+//! executors share. Nothing enters here before two programs need it.
 
 pub mod backoff;
 pub mod checkpoint;

@@ -1,11 +1,11 @@
-//! How long-running tasks start, fail and stop. No bare `tokio::spawn`: each task has a name and a kind that says what its
-//! error means, and one token tells all of a program's tasks to stop.
+//! How long-running tasks start, fail and stop. No bare `tokio::spawn`: each task has a name and a kind that says what
+//! its error means, and one token tells all of a program's tasks to stop.
 
 use std::fmt::Display;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -92,8 +92,8 @@ impl Lifecycle {
         self.shared.token.cancelled().await;
     }
 
-    /// Waits until the stop is asked for and all tasks have ended, but no longer than `grace` after the asking. The error is
-    /// the critical failure that caused the stop, if one did.
+    /// Waits until the stop is asked for and all tasks have ended, but no longer than `grace` after the asking. The
+    /// error is the critical failure that caused the stop, if one did.
     pub async fn finished(&self, grace: Duration) -> Result<(), TaskFailure> {
         self.stopping().await;
         self.shared.tracker.close();
@@ -106,7 +106,7 @@ impl Lifecycle {
         }
     }
 
-    /// From now on the first Ctrl-C or SIGTERM asks for the stop, and the second ends the process at once.
+    /// From now on the first Ctrl-C, SIGTERM or SIGHUP asks for the stop, and the second ends the process at once.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
         let mut signals = Signals::listen()?;
         let token = self.shared.token.clone();
@@ -114,7 +114,7 @@ impl Lifecycle {
             let first = signals.next().await;
             tracing::info!("received {}, stopping", first.name());
             token.cancel();
-            let second = signals.next().await;
+            let second = signals.second().await;
             std::process::exit(second.exit_code());
         });
         Ok(())
@@ -155,6 +155,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal is gone.
+    Hangup,
 }
 
 impl Signal {
@@ -163,6 +165,7 @@ impl Signal {
         match self {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
+            Signal::Hangup => "SIGHUP",
         }
     }
 
@@ -171,6 +174,7 @@ impl Signal {
         match self {
             Signal::Interrupt => 130,
             Signal::Terminate => 143,
+            Signal::Hangup => 129,
         }
     }
 }
@@ -179,7 +183,12 @@ impl Signal {
 pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    /// None under `nohup`, which stays in force.
+    hangup: Option<unix::Signal>,
 }
+
+/// Two signals within this time are one: some supervisors send the first to the process and to its group.
+const SECOND_SIGNAL_AFTER: Duration = Duration::from_millis(300);
 
 impl Signals {
     /// Takes the signals over.
@@ -187,6 +196,7 @@ impl Signals {
         Ok(Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
+            hangup: if is_hangup_ignored() { None } else { Some(unix::signal(SignalKind::hangup())?) },
         })
     }
 
@@ -195,8 +205,34 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            _ = hangup(&mut self.hangup) => Signal::Hangup,
         }
     }
+
+    /// Waits for one that is really another than the first, which came just now.
+    pub async fn second(&mut self) -> Signal {
+        let first = Instant::now();
+        loop {
+            let signal = self.next().await;
+            if first.elapsed() >= SECOND_SIGNAL_AFTER {
+                return signal;
+            }
+        }
+    }
+}
+
+async fn hangup(signal: &mut Option<unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored. Not known: no.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
 #[cfg(test)]

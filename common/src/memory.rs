@@ -1,4 +1,5 @@
-//! Sizes as users write and read them: `3G`, `512m`, `1024`. As Spark: units are powers of 1,024, letter case does not matter.
+//! Sizes as users write and read them: `3G`, `512m`, `1024`. As Spark: units are powers of 1,024, letter case does not
+//! matter.
 
 /// Why a size was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

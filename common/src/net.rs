@@ -1,4 +1,5 @@
-//! Addresses: what a URL of the master says, which listeners are open to others, and how connections notice a dead peer.
+//! Addresses: what a URL of the master says, which listeners are open to others, and how connections notice a dead
+//! peer.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -95,8 +96,26 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The address that this machine uses towards `peer`: what others on that network can reach it by. Sends nothing.
+/// The address that this machine uses towards `peer`: what others on that network can reach it by. Sends nothing. As
+/// Spark: a name of this machine that means a loopback address (Debian's `127.0.1.1`) is passed over, with a warning.
 pub fn address_towards(peer: &HostPort) -> std::io::Result<IpAddr> {
+    let address = source_towards(peer)?;
+    if !address.is_loopback() || is_loopback(&peer.host) {
+        return Ok(address);
+    }
+    match source_towards(&HostPort::new(ELSEWHERE, 9)) {
+        Ok(outward) if !outward.is_loopback() => {
+            tracing::warn!("`{}` is {address} here, which others cannot reach; using {outward}", peer.host);
+            Ok(outward)
+        }
+        _ => Ok(address),
+    }
+}
+
+/// An address that is of nobody (RFC 5737): the way to it is the way out of this machine.
+const ELSEWHERE: &str = "192.0.2.1";
+
+fn source_towards(peer: &HostPort) -> std::io::Result<IpAddr> {
     use std::net::{ToSocketAddrs, UdpSocket};
     let target = (peer.host.as_str(), peer.port)
         .to_socket_addrs()?

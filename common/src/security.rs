@@ -1,5 +1,6 @@
-//! Who may call: one shared secret on every RPC of the cluster, and one token for each application. Clients put it into the
-//! `authorization` header by an interceptor; servers check every request in a tower layer, before any service sees it.
+//! Who may call: one shared secret on every RPC of the cluster, and one token for each application. Clients put it into
+//! the `authorization` header by an interceptor; servers check every request in a tower layer, before any service sees
+//! it.
 //!
 //! Without TLS the secret is readable on the wire: it keeps strangers out, not listeners.
 
@@ -62,8 +63,8 @@ impl Secret {
         Secret::new(&text, &format!("file `{}`", path.display()))
     }
 
-    /// The cluster's secret from settings, as Spark: `spark.authenticate.secret`, else `spark.authenticate.secret.file`.
-    /// None when neither is set.
+    /// The cluster's secret from settings, as Spark: `spark.authenticate.secret`, else
+    /// `spark.authenticate.secret.file`. None when neither is set.
     pub fn from_settings<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Secret>, SecretError> {
         if let Some(text) = get("spark.authenticate.secret") {
             return Secret::new(text, "`spark.authenticate.secret`").map(Some);

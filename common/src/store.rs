@@ -1,7 +1,7 @@
 //! The checkpoint store: named, immutable objects below one location, with put-if-absent.
 //!
 //! Driver and executors share it: the driver for its logs, executors for changelog objects and snapshots. An object is
-//! durable when a call returns and never changes afterwards (PROTOCOL 1), so nobody ever reads half of one. Only local
+//! durable when a call returns and never changes afterwards, so nobody ever reads half of one. Only local
 //! folders are served here: a plain path or `file://`. What the objects hold is for `checkpoint` and the executors.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Log lines as Spark's users know them: `26/11/22 10:58:00 INFO Master: registered worker cores=8`. Always to stderr, so
-//! that standard output is the program's own.
+//! Log lines as Spark's users know them: `26/11/22 10:58:00 INFO Master: registered worker cores=8`. Always to stderr,
+//! so that standard output is the program's own.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -17,6 +17,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Overrides every level: `PYRITE_LOG=debug`, or per target, `PYRITE_LOG=warn,pyrite_driver=trace`.
 pub const LOG_VARIABLE: &str = "PYRITE_LOG";
 
+/// What the user of a program wants to see: our own few lines, and warnings of the rest. (A plain `pyrite` would match
+/// every crate of ours.)
+pub const PROGRAM_LEVELS: &str = "warn,pyrite::submit=info";
+
 /// Libraries whose INFO lines mean nothing to a user of Pyrite.
 const QUIET: &str = "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,librdkafka=warn,rdkafka=warn,datafusion=warn,\
                      datafusion_optimizer=warn,datafusion_physical_plan=warn,object_store=warn,sqlparser=warn";
@@ -32,8 +36,8 @@ static RELOAD: OnceLock<Reload> = OnceLock::new();
 #[error("log level `{0}` is not one of ALL, DEBUG, ERROR, FATAL, INFO, OFF, TRACE, WARN")]
 pub struct UnknownLevel(String);
 
-/// Starts logging with these levels (`info`, or `warn,pyrite_cli=info`); the environment variable wins over them. Only the
-/// first call in a process counts.
+/// Starts logging with these levels (`info`, or `warn,pyrite::submit=info`); the environment variable wins over them.
+/// Only the first call in a process counts.
 pub fn init(directives: &str) {
     let (filter, handle) = reload::Layer::new(filter(directives));
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).event_format(SparkLine).with_writer(std::io::stderr);
@@ -44,13 +48,14 @@ pub fn init(directives: &str) {
     }
 }
 
-/// Changes the level while running, as `sparkContext.setLogLevel`; letter case does not matter.
+/// Changes the level of a program while it runs, as `sparkContext.setLogLevel`; letter case does not matter. `WARN` is
+/// what programs start with.
 pub fn set_level(level: &str) -> Result<(), UnknownLevel> {
     let directive = match level.to_ascii_uppercase().as_str() {
         "ALL" | "TRACE" => "trace",
         "DEBUG" => "debug",
         "INFO" => "info",
-        "WARN" => "warn",
+        "WARN" => PROGRAM_LEVELS,
         "ERROR" | "FATAL" => "error",
         "OFF" => "off",
         _ => return Err(UnknownLevel(level.to_owned())),
@@ -96,8 +101,8 @@ fn component(target: &str) -> &str {
         "pyrite_driver" => "Driver",
         "pyrite_connect" => "Connect",
         "pyrite_engine" => "Engine",
-        "pyrite" | "pyrite_cli" if rest.starts_with("submit") => "Submit",
-        "pyrite" | "pyrite_cli" => "Pyrite",
+        "pyrite" if rest.starts_with("submit") => "Submit",
+        "pyrite" => "Pyrite",
         "pyrite_common" => rest.rsplit("::").next().unwrap_or(root),
         _ => root,
     }

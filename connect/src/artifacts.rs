@@ -1,4 +1,5 @@
-//! The AddArtifacts RPC: takes blobs for plans to come, whole or in chunks. Only data is taken; code and files are refused.
+//! The AddArtifacts RPC: takes blobs for plans to come, whole or in chunks. Only data is taken; code and files are
+//! refused.
 
 use bytes::{Bytes, BytesMut};
 use pyrite_engine::error::SparkError;

@@ -1,10 +1,28 @@
 //! The Config RPC: reads and writes a session's settings.
 
+use pyrite_common::telemetry;
 use pyrite_engine::error::SparkError;
 
 use crate::error::invalid_plan;
 use crate::session::{Session, SetMode};
 use crate::wire::{ConfigRequest, ConfigResponse, KeyValue, config_request::operation::OpType};
+
+/// How `sparkContext.setLogLevel` reaches the driver: there is no message for it.
+const LOG_LEVEL: &str = "spark.pyrite.log.level";
+
+/// What a setting changes at once.
+fn heed(key: &str, value: &str) {
+    if key == LOG_LEVEL {
+        // The shim has checked it.
+        let _ = telemetry::set_level(value);
+    }
+}
+
+/// The name that a request gives the application.
+pub fn name_given(request: &ConfigRequest) -> Option<String> {
+    let Some(OpType::Set(set)) = request.operation.as_ref()?.op_type.as_ref() else { return None };
+    set.pairs.iter().find(|pair| pair.key == "spark.app.name")?.value.clone()
+}
 
 /// Answers one Config request.
 pub fn handle(session: &Session, request: ConfigRequest) -> Result<ConfigResponse, SparkError> {
@@ -21,7 +39,7 @@ pub fn handle(session: &Session, request: ConfigRequest) -> Result<ConfigRespons
             for pair in set.pairs {
                 let value = pair.value.unwrap_or_default();
                 match conf.set(&pair.key, &value, mode) {
-                    Ok(()) => {}
+                    Ok(()) => heed(&pair.key, &value),
                     Err(error) if mode == SetMode::Silent => {
                         warnings.push(format!("Failed to set {} to {value} due to {error}", pair.key));
                     }

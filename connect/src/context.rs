@@ -108,9 +108,9 @@ impl Catalog for SessionCatalog<'_> {
         Some(Table { schema, batches })
     }
 
-    fn view(&self, name: &str) -> Option<Relation> {
+    fn view(&self, name: &str) -> Option<Arc<Relation>> {
         if let Some(relation) = self.views.get(&name.to_lowercase()) {
-            return Some(relation.clone());
+            return Some(Arc::new(relation.clone()));
         }
         self.context.session.views.lock().get(name).map(|view| view.relation.clone())
     }

@@ -8,7 +8,8 @@ use pyrite_engine::error::SparkError;
 
 use crate::wire::execute_plan_response::ArrowBatch;
 
-/// The wished size of a message's data, as `spark.connect.grpc.arrow.maxBatchSize` with its margin. A single row may be larger.
+/// The wished size of a message's data, as `spark.connect.grpc.arrow.maxBatchSize` with its margin. A single row may be
+/// larger.
 const MESSAGE_BYTES: usize = 3 << 20;
 
 /// The rows as messages, at least one. All have the same schema.

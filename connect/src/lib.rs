@@ -7,8 +7,8 @@
 //!                      └─▶ operation ◀── execute: transcribe ─▶ driver::analysis ─▶ rows, or driver::query
 //! ```
 //!
-//! `wire` has the generated messages, `error` is the one place that makes Spark's exceptions of errors, `session` is what
-//! is kept for a client. Nothing here knows how a query runs.
+//! `wire` has the generated messages, `error` is the one place that makes Spark's exceptions of errors, `session` is
+//! what is kept for a client. Nothing here knows how a query runs.
 
 mod analyze;
 mod artifacts;
@@ -29,4 +29,5 @@ mod wire;
 
 pub use codec::STACK_BYTES;
 pub use server::{ConnectOptions, ConnectServer};
+pub use session::check_value as check_setting;
 pub use wire::SPARK_VERSION;

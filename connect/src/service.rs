@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use crate::artifacts::Upload;
 use crate::context::{Context, Shared};
-use crate::error::{invalid_plan, to_status};
+use crate::error::{handle_error, invalid_plan, to_status};
 use crate::execute::{Execution, run};
 use crate::operation::{Begin, Operation, Position, Reattachable, ResponseStream, attach};
-use crate::session::{Reconnect, Session, SessionKey, handle_error};
+use crate::session::{Reconnect, Session, SessionKey};
 use crate::wire::execute_plan_request::request_option::RequestOption;
 use crate::wire::generated::spark_connect_service_server::SparkConnectService;
 use crate::wire::get_status_response::{OperationStatus, operation_status::OperationState};
@@ -94,7 +94,7 @@ impl SparkConnectService for ConnectService {
         let plan = request.plan.ok_or_else(|| status(&session)(invalid_plan("the request has no plan")))?;
         let begin = session
             .operations
-            .begin(&session, request.operation_id, plan_hash(&plan), request.tags, reattachable)
+            .begin(request.operation_id, plan_hash(&plan), request.tags, reattachable)
             .map_err(status(&session))?;
         let operation = match begin {
             Begin::Known(operation) => operation,
@@ -123,9 +123,10 @@ impl SparkConnectService for ConnectService {
         let observed = request.client_observed_server_side_session_id.take();
         let context =
             self.open(std::mem::take(&mut request.session_id), request.user_context.take(), observed.as_deref())?;
+        let name = crate::config::name_given(&request);
         let answer = crate::config::handle(&context.session, request);
-        if let Some(name) = context.session.conf.lock().get_set("spark.app.name") {
-            context.shared.driver.rename(name);
+        if let Some(name) = name {
+            context.shared.driver.rename(&name);
         }
         answer.map(Response::new).map_err(status(&context.session))
     }

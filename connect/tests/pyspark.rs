@@ -1,5 +1,5 @@
-//! The real PySpark client against the server, without a cluster: sessions, settings, analysis, batch rows, errors, and the
-//! launcher's shim. The checks are in `surface.py`; the client is the one that `make setup` installs.
+//! The real PySpark client against the server, without a cluster: sessions, settings, analysis, batch rows, errors, and
+//! the launcher's shim. The checks are in `surface.py`; the client is the one that `make setup` installs.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

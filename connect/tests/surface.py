@@ -120,6 +120,15 @@ def names():
     assert spark.sql("show tables").collect() == [Row(namespace="", tableName="v", isTemporary=True)]
     raises(AnalysisException, "TEMP_TABLE_OR_VIEW_ALREADY_EXISTS", lambda: spark.range(1).createTempView("v"))
     assert spark.catalog.dropTempView("v") and not spark.catalog.dropTempView("v")
+    for count in (1, 2):
+        spark.range(count).createOrReplaceTempView("base")
+        spark.sql("select count(*) c from base").createOrReplaceTempView(f"of_{count}")
+    assert spark.table("of_1").first().c == 1 and spark.table("of_2").first().c == 2, "a view means what it meant when it was made"
+    spark.sql("select id + 10 as id from base").createOrReplaceTempView("base")
+    assert [row.id for row in spark.table("base").collect()] == [10, 11]
+    spark.catalog.dropTempView("base")
+    assert spark.table("of_2").first().c == 2
+    assert [spark.catalog.dropTempView(name) for name in ("of_1", "of_2", "base")] == [True, True, False]
     raises(AnalysisException, "TABLE_OR_VIEW_NOT_FOUND", lambda: spark.table("v").schema)
     assert spark.sql("set spark.foo=2").collect() == [Row(key="spark.foo", value="2")]
     assert spark.range(3).sameSemantics(spark.range(3)) and not spark.range(3).sameSemantics(spark.range(4))

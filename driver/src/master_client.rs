@@ -1,5 +1,5 @@
-//! The driver's side of the master: registers the application, keeps the stream through breaks and restarts of the master, and
-//! passes on what the master says. The application's own work never waits for it.
+//! The driver's side of the master: registers the application, keeps the stream through breaks and restarts of the
+//! master, and passes on what the master says. The application's own work never waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -115,8 +115,8 @@ enum Command {
     Finish { failed: bool, message: String, done: oneshot::Sender<()> },
 }
 
-/// A handle to the application's registration. Dropping all handles without `finish` lets the master end the application after
-/// its grace.
+/// A handle to the application's registration. Dropping all handles without `finish` lets the master end the
+/// application after its grace.
 #[derive(Clone)]
 pub struct MasterClient {
     commands: mpsc::Sender<Command>,
@@ -177,6 +177,9 @@ struct Client {
 enum Ending {
     Away(String),
     Refused(String),
+    /// The secret is not the master's. Final for who comes anew; a master that was started again with another secret must
+    /// not end what runs.
+    Denied(String),
     /// The owner wants no more.
     Done,
 }
@@ -192,7 +195,11 @@ impl Client {
                     self.tell(MasterEvent::Ended { reason }).await;
                     return;
                 }
-                Ending::Away(reason) => {
+                Ending::Denied(reason) if self.application_id.is_none() => {
+                    self.tell(MasterEvent::Ended { reason }).await;
+                    return;
+                }
+                Ending::Away(reason) | Ending::Denied(reason) => {
                     self.tell(MasterEvent::Away { master: master.to_string(), reason }).await;
                     if let Some(Ending::Done) = self.beside(sleep(backoff.next_wait()), &mut commands, None).await.err()
                     {
@@ -384,7 +391,7 @@ async fn open(
 
 fn ending_of(status: &Status) -> Ending {
     match status.code() {
-        Code::Unauthenticated | Code::PermissionDenied => Ending::Refused(status.message().to_owned()),
+        Code::Unauthenticated | Code::PermissionDenied => Ending::Denied(status.message().to_owned()),
         _ if Kind::of_status(status) == Kind::Invalid => Ending::Refused(status.message().to_owned()),
         _ => Ending::Away(status.message().to_owned()),
     }

@@ -1,5 +1,5 @@
-//! Who gets which cores: a plain function from demands, workers and standing leases to new grants. It never takes a lease
-//! away, serves applications first come first served, and grants nothing when called again on its own result.
+//! Who gets which cores: a plain function from demands, workers and standing leases to new grants. It never takes a
+//! lease away, serves applications first come first served, and grants nothing when called again on its own result.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +14,8 @@ pub(crate) struct Demand {
     pub application: ApplicationId,
     /// Executors wanted; none: as many as the other limits and the workers allow.
     pub executors: Option<u32>,
-    /// Cores of each; none with `executors`: 1 (as Spark on YARN); none without: one executor on each worker with all its free
-    /// cores (as Spark standalone).
+    /// Cores of each; none with `executors`: 1 (as Spark on YARN); none without: one executor on each worker with all
+    /// its free cores (as Spark standalone).
     pub executor_cores: Option<u32>,
     pub executor_memory_bytes: u64,
     /// Cores of all together, as `spark.cores.max`.

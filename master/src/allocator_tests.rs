@@ -177,7 +177,8 @@ proptest! {
         let mut leases = leases_of(&first.grants);
         let lost = leases.remove(pick.index(leases.len()));
         let after = allocate(&demands, &workers, &leases, placement);
-        // Its slots are free again, so its application has as many executors as before, unless one ahead of it took them.
+        // Its slots are free again, so its application has as many executors as before, unless one ahead of it took
+        // them.
         let regained = after.grants.iter().any(|grant| grant.application == lost.application);
         let taken_by_earlier = after.grants.iter().any(|grant| grant.application < lost.application);
         prop_assert!(regained || taken_by_earlier);

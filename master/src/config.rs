@@ -25,8 +25,8 @@ pub struct MasterConfig {
     pub worker_timeout: Duration,
     /// `spark.deploy.spreadOutApps` and `spark.deploy.workerSelectionPolicy`.
     pub placement: Placement,
-    /// Executors that fail in a row, none having run, before the application fails: `spark.deploy.maxExecutorRetries`; none:
-    /// never.
+    /// Executors that fail in a row, none having run, before the application fails: `spark.deploy.maxExecutorRetries`;
+    /// none: never.
     pub executor_failures_max: Option<u32>,
     /// How long an application whose driver's stream broke is kept for it.
     pub driver_grace: Duration,

@@ -1,5 +1,5 @@
-//! The master: knows the workers and their slots, the applications and what they ask for, and grants the one to the other as
-//! executor leases. It never sees plans or rows.
+//! The master: knows the workers and their slots, the applications and what they ask for, and grants the one to the
+//! other as executor leases. It never sees plans or rows.
 //!
 //! ```text
 //! service  gRPC streams of workers and drivers ──events──▶ run  (one task owns the state)
@@ -11,6 +11,7 @@
 mod allocator;
 mod config;
 mod error;
+mod inbox;
 mod model;
 mod run;
 mod service;

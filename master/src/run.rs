@@ -1,5 +1,5 @@
-//! The master's shell: listens, and runs the one task that owns the state. It receives, applies, and acts; every decision is in
-//! `state`.
+//! The master's shell: listens, and runs the one task that owns the state. It receives, applies, and acts; every
+//! decision is in `state`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,36 +11,23 @@ use pyrite_common::lifecycle::{Lifecycle, TaskKind};
 use pyrite_common::net::{HostPort, grpc_incoming, grpc_server, listen_nearby};
 use pyrite_common::security::RequireSecret;
 use pyrite_proto::master::master_service_server::MasterServiceServer;
-use pyrite_proto::master::{MasterToApplication, MasterToWorker};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tonic::Status;
 
 use crate::config::MasterConfig;
 use crate::error::MasterError;
+use crate::inbox::{Input, OUTBOX_MESSAGES_MAX, Outbox};
 use crate::model::{Action, ConnectionId, Event, Now};
 use crate::service::Service;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::web;
 use crate::wire::{self, MasterFacts};
-use crate::{service, web};
 
 /// How often time alone is looked at: silent workers, drivers that do not come back.
 const TICK_INTERVAL: Duration = Duration::from_millis(500);
 /// Messages of all streams that wait to be applied.
 const INPUTS_MAX: usize = 1_024;
-
-/// The way to one worker or driver.
-pub(crate) enum Outbox {
-    Worker(mpsc::Sender<Result<MasterToWorker, Status>>),
-    Driver(mpsc::Sender<Result<MasterToApplication, Status>>),
-}
-
-/// What reaches the loop.
-pub(crate) enum Input {
-    Opened { connection: ConnectionId, outbox: Outbox, first: Option<Event> },
-    Event(Event),
-}
 
 /// A running master. It stops with its lifecycle.
 #[derive(Clone, Debug)]
@@ -178,7 +165,7 @@ impl Shell {
         if sent {
             return None;
         }
-        tracing::warn!(limit = service::OUTBOX_MESSAGES_MAX, "cutting off a peer that does not read");
+        tracing::warn!(limit = OUTBOX_MESSAGES_MAX, "cutting off a peer that does not read");
         self.outboxes.remove(&connection);
         Some(connection)
     }

@@ -1,5 +1,5 @@
-//! The gRPC side: each stream of a worker or a driver becomes a connection of the loop in `run`, which sees its messages as
-//! events and answers through its channel.
+//! The gRPC side: each stream of a worker or a driver becomes a connection of the loop in `run`, which sees its
+//! messages as events and answers through its channel.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,14 +16,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::inbox::{Input, OUTBOX_MESSAGES_MAX, Outbox};
 use crate::model::{ConnectionId, Event};
-use crate::run::{Input, Outbox};
 use crate::wire;
 
 /// The first message of a stream must have come by then.
 const REGISTRATION_DEADLINE: Duration = Duration::from_secs(10);
-/// Messages on their way to one worker or driver; one that lets more pile up is cut off.
-pub(crate) const OUTBOX_MESSAGES_MAX: usize = 1_024;
 
 type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

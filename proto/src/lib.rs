@@ -1,7 +1,7 @@
 //! The wire: generated types and stubs of every service, one module for each .proto file.
 //!
-//! Generated types stay at the borders of the programs (`wire.rs`, `service.rs`, `client.rs`); inside, each program has its
-//! own. What each message means and whether repeating it is safe stands beside it in the .proto files.
+//! Generated types stay at the borders of the programs (`wire.rs`, `service.rs`, `client.rs`); inside, each program has
+//! its own. What each message means and whether repeating it is safe stands beside it in the .proto files.
 
 #![allow(clippy::all, reason = "generated code")]
 

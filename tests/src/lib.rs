@@ -1,3 +1,3 @@
-//! Tests of the whole: simulations and real clusters. The library part is what several of them share.
+//! Tests of the whole that need no processes: the simulation, the collector, the rules of the house.
 
 pub mod simulation;

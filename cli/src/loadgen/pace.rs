@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// After a stall no more than this much of the rate is made up for; the rest is given up, as a real source would lose it.
+/// After a stall no more than this much of the rate is made up for; the rest is given up, as a real source would lose
+/// it.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 /// Spreads records evenly over time at a fixed rate.

@@ -1,8 +1,8 @@
 //! What a record holds: a pure function of the settings and the record's number, written without allocating.
 //!
-//! Contents and severities are even: a quarter of the records speak of a crash, half are of severity High or Critical, so
-//! an eighth passes a filter for both. `tests/python/log_records.py` makes the same records in Python, for tests that
-//! must know the answer: change both together.
+//! Contents and severities are even: a quarter of the records speak of a crash, half are of severity High or Critical,
+//! so an eighth passes a filter for both. `tests/python/log_records.py` makes the same records in Python, for tests
+//! that must know the answer: change both together.
 
 use clap::ValueEnum;
 
@@ -170,7 +170,8 @@ fn push_number(mut value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// `"2026-02-02T02:40:02.171Z"` with its quotes. Years outside 0000 to 9999 are written with as many digits as they have.
+/// `"2026-02-02T02:40:02.171Z"` with its quotes. Years outside 0000 to 9999 are written with as many digits as they
+/// have.
 fn push_iso(millis: i64, out: &mut Vec<u8>) {
     let days = millis.div_euclid(86_400_000);
     let of_day = millis.rem_euclid(86_400_000) as u64;

@@ -47,7 +47,7 @@ impl ClientContext for Failures {
         let told = error.to_string();
         let mut last = self.last_told.lock().unwrap_or_else(PoisonError::into_inner);
         if *last != told {
-            eprintln!("loadgen: {told}");
+            let _ = writeln!(std::io::stderr(), "loadgen: {told}");
             *last = told;
         }
     }
@@ -111,7 +111,9 @@ fn finish(producer: &BaseProducer<Failures>, sent: u64, started: Instant, failur
     let failed = failures.count();
     let stored = sent.saturating_sub(failed + in_flight);
     let seconds = started.elapsed().as_secs_f64().max(1e-9);
-    println!("loadgen: {stored} records stored in {seconds:.1} s: {:.0} records/s", stored as f64 / seconds);
+    let rate = stored as f64 / seconds;
+    // Whoever read this may be gone.
+    let _ = writeln!(std::io::stdout(), "loadgen: {stored} records stored in {seconds:.1} s: {rate:.0} records/s");
     if failed > 0 {
         bail!("the broker did not take {failed} of {sent} records");
     }

@@ -1,8 +1,7 @@
-//! The parts of one application, put together: executors, the driver, and the Spark Connect server that the program talks to.
-//! The one place that knows how the crates fit.
+//! The parts of one application, put together: executors, the driver, and the Spark Connect server that the program
+//! talks to. The one place that knows how the crates fit.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use pyrite_common::ids::ApplicationId;
 use pyrite_common::lifecycle::{self, Lifecycle, TaskKind};
-use pyrite_common::net::{HostPort, address_towards, grpc_incoming, grpc_server, is_loopback};
+use pyrite_common::net::{HostPort, address_towards, grpc_incoming, grpc_server, is_loopback, listen_nearby};
 use pyrite_common::security::{RequireSecret, Secret};
-use pyrite_connect::{ConnectOptions, ConnectServer};
+use pyrite_connect::{ConnectOptions, ConnectServer, check_setting};
 use pyrite_driver::executors::{DriverEndpoint, Executors};
 use pyrite_driver::master_client::{ApplicationSpec, MasterClient, MasterEvent};
 use pyrite_driver::query::{Driver, DriverConfig};
@@ -55,12 +54,16 @@ struct Lobby {
 }
 
 impl Application {
-    /// Starts all parts. With a master it returns when the application is registered: executors start while the program does.
+    /// Starts all parts. With a master it returns when the application is registered: executors start while the program
+    /// does.
     pub async fn start(
         submission: &Submission,
         directory: &Path,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Application> {
+        for (key, value) in submission.settings.iter() {
+            check_setting(key, value).map_err(|error| anyhow::anyhow!("{error}"))?;
+        }
         let token = Secret::random();
         let (report_failure, failed) = watch::channel(None);
         let (executors, master, id) = match &submission.master {
@@ -101,12 +104,7 @@ impl Application {
 
     /// Stops what runs, lets the executors go, and tells the master.
     pub async fn end(self, is_failure: bool) {
-        let stopping = async {
-            for query in self.driver.queries().active() {
-                query.stop().await;
-            }
-        };
-        if timeout(QUERIES_DEADLINE, stopping).await.is_err() {
+        if timeout(QUERIES_DEADLINE, self.driver.stop()).await.is_err() {
             tracing::warn!("some queries did not stop in time; their checkpoints hold");
         }
         self.executors.shut_down("the application has ended");
@@ -141,9 +139,8 @@ async fn open_lobby(submission: &Submission, master: &HostPort) -> anyhow::Resul
     };
     let bind = submission.settings.get("spark.driver.bindAddress").unwrap_or(&host);
     let port: u16 = submission.settings.number("spark.driver.port")?.unwrap_or(0);
-    let listener = TcpListener::bind((bind, port))
-        .await
-        .with_context(|| format!("the driver cannot listen on `{bind}:{port}`"))?;
+    let listener =
+        listen_nearby(bind, port).await.with_context(|| format!("the driver cannot listen on `{bind}:{port}`"))?;
     let port = listener.local_addr().context("the driver's listener has no address")?.port();
     Ok(Lobby { listener, url: HostPort::new(host, port).http_url() })
 }
@@ -192,13 +189,14 @@ fn start_local_executor(
         token,
         shuffle_host: Ipv4Addr::LOCALHOST.to_string(),
     };
-    lifecycle::spawn("local executor", async move {
-        let reason = match executor::run(config, DriverLink { to_driver, from_driver }).await {
-            Ok(_) => "the local executor has ended".to_owned(),
-            Err(error) => format!("the local executor failed: {}", pyrite_common::error::chain(&error)),
+    let executor = lifecycle::spawn("local executor", executor::run(config, DriverLink { to_driver, from_driver }));
+    lifecycle::spawn("local executor's end", async move {
+        let reason = match executor.await {
+            Ok(Some(Ok(_))) => "the local executor has ended".to_owned(),
+            Ok(Some(Err(error))) => format!("the local executor failed: {}", pyrite_common::error::chain(&error)),
+            Ok(None) | Err(_) => "the local executor panicked; the log has the message".to_owned(),
         };
         report_failure.send_replace(Some(reason));
-        Ok::<(), Infallible>(())
     });
 }
 

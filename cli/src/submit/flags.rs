@@ -1,5 +1,5 @@
-//! The flags of `submit`: all of spark-submit's and `--executors`, in one table. Flags end at the program; what follows is the
-//! program's own.
+//! The flags of `submit`: all of spark-submit's and `--executors`, in one table. Flags end at the program; what follows
+//! is the program's own.
 
 use std::ffi::OsString;
 

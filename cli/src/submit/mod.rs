@@ -30,9 +30,10 @@ use self::scratch::ScratchDirectory;
 use self::submission::Submission;
 use crate::usage::SubmitArguments;
 
-/// What a user wants to see: our own few lines, and warnings of the rest. (A plain `pyrite` would match every crate of ours.)
-const LOG_LEVELS: &str = "warn,pyrite::submit=info";
-const LOG_LEVELS_VERBOSE: &str = "info";
+/// What `--verbose` shows.
+const VERBOSE_LEVELS: &str = "info";
+/// As if the program began with `setLogLevel`.
+const LOG_LEVEL: &str = "spark.log.level";
 /// How long servers and tasks may take at the end; their work is done by then.
 const STOP_DEADLINE: Duration = Duration::from_millis(300);
 
@@ -48,10 +49,13 @@ pub(crate) fn run(arguments: &SubmitArguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Request::Run(parsed)) => {
-            telemetry::init(if parsed.verbose { LOG_LEVELS_VERBOSE } else { LOG_LEVELS });
+            telemetry::init(if parsed.verbose { VERBOSE_LEVELS } else { telemetry::PROGRAM_LEVELS });
             let verbose = parsed.verbose;
             let submission = Submission::of(*parsed, |name| std::env::var(name).ok());
-            code_of(submission.and_then(|submission| run_submission(&submission, verbose)))
+            code_of(submission.and_then(|submission| {
+                submission.settings.get(LOG_LEVEL).map_or(Ok(()), telemetry::set_level)?;
+                run_submission(&submission, verbose)
+            }))
         }
         Err(error) => code_of(Err(error)),
     }
@@ -126,7 +130,7 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
     let is_failure = !matches!(outcome, Ok(Outcome::Exited { code: 0 } | Outcome::Stopped { .. }));
     tokio::select! {
         () = application.end(is_failure) => {}
-        second = python::second(&mut signals), if matches!(outcome, Ok(Outcome::Stopped { .. })) => {
+        second = signals.second(), if matches!(outcome, Ok(Outcome::Stopped { .. })) => {
             std::process::exit(second.exit_code())
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use pyrite_common::lifecycle::{Signal, Signals};
@@ -18,8 +18,6 @@ use super::terminal;
 
 /// How long a program that was asked to end may take.
 const END_GRACE: Duration = Duration::from_secs(15);
-/// Two signals within this time are one.
-const SECOND_SIGNAL_AFTER: Duration = Duration::from_millis(300);
 /// Tells the program's `SparkFiles` where its files are.
 const FILES_VARIABLE: &str = "PYRITE_FILES";
 /// Variables that would send the program's session elsewhere.
@@ -101,8 +99,8 @@ fn python_path(submission: &Submission) -> Option<OsString> {
     (!entries.is_empty()).then(|| entries.join(&OsString::from(":")))
 }
 
-/// Waits for the program's end. The first signal is passed on, the second ends the process at once; `failed` turning to a reason
-/// ends the program.
+/// Waits for the program's end. The first signal is passed on, the second ends the process at once; `failed` turning to
+/// a reason ends the program.
 pub(super) async fn wait(
     program: Program,
     signals: &mut Signals,
@@ -120,7 +118,7 @@ pub(super) async fn wait(
             tracing::info!("received {}, stopping; once more to stop at once", signal.name());
             tokio::select! {
                 code = end(&mut child, signal, shares_ctrl_c && signal == Signal::Interrupt) => Outcome::Stopped { code },
-                second = second(signals) => {
+                second = signals.second() => {
                     kill(&mut child).await;
                     std::process::exit(second.exit_code());
                 }
@@ -134,17 +132,6 @@ async fn failure(failed: &mut watch::Receiver<Option<String>>) -> String {
     match failed.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or_default(),
         Err(_) => std::future::pending().await,
-    }
-}
-
-/// A signal that is really another one: some supervisors send the first to the process and to its group.
-pub(super) async fn second(signals: &mut Signals) -> Signal {
-    let first = Instant::now();
-    loop {
-        let signal = signals.next().await;
-        if first.elapsed() >= SECOND_SIGNAL_AFTER {
-            return signal;
-        }
     }
 }
 

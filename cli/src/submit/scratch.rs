@@ -1,8 +1,8 @@
-//! The directory of one run for its temporary files: removed at the end of the run, or by the next run when this one was
-//! killed.
+//! The directory of one run for its temporary files: removed at the end of the run, or by the next run when this one
+//! was killed.
 //!
-//! A run holds a lock on its directory, which the system takes back however the process ends. So a directory that can be
-//! locked belongs to nobody; nor does a socket that nobody listens on.
+//! A run holds a lock on its directory, which the system takes back however the process ends. So a directory that can
+//! be locked belongs to nobody; nor does a socket that nobody listens on.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -17,8 +17,8 @@ use uuid::Uuid;
 const PREFIX: &str = "pyrite-";
 /// Sockets of executors whose own directory's name is too long for one.
 const SOCKET_SUFFIX: &str = ".sock";
-/// Another run may take a new directory for an abandoned one before it is locked; that this happens twice is chance, and
-/// more often a sign of trouble.
+/// Another run may take a new directory for an abandoned one before it is locked; that this happens twice is chance,
+/// and more often a sign of trouble.
 const TRIES: u32 = 4;
 
 /// A directory of this run.

@@ -1,7 +1,8 @@
-//! The system calls with which the program's process is signalled and tied to this one. The only `unsafe` code of the command
-//! line.
+//! The system calls with which the program's process is signalled and tied to this one. The only `unsafe` code of the
+//! command line.
 //!
-//! Contract: every call takes plain numbers and touches no memory of ours; what runs between fork and exec is async-signal-safe.
+//! Contract: every call takes plain numbers and touches no memory of ours; what runs between fork and exec is
+//! async-signal-safe.
 
 #![allow(unsafe_code, reason = "kill, tcgetpgrp and prctl have no safe form in the standard library")]
 
@@ -16,6 +17,7 @@ pub(super) fn send(pid: u32, signal: Signal) -> bool {
     let number = match signal {
         Signal::Interrupt => libc::SIGINT,
         Signal::Terminate => libc::SIGTERM,
+        Signal::Hangup => libc::SIGHUP,
     };
     // SAFETY: see the contract above; a wrong pid gives an error.
     unsafe { libc::kill(pid, number) == 0 }
@@ -30,8 +32,8 @@ pub(super) fn shares_ctrl_c() -> bool {
     unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) == libc::getpgrp() }
 }
 
-/// The system kills the program when this process dies, however it dies: a client without its server would wait for minutes. It
-/// must be started from the main thread, which lives as long as the process.
+/// The system kills the program when this process dies, however it dies: a client without its server would wait for
+/// minutes. It must be started from the main thread, which lives as long as the process.
 pub(super) fn tie_to_this_process(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {

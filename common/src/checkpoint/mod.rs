@@ -1,7 +1,7 @@
 //! What lies in a checkpoint: the names of its objects and the text of its logs.
 //!
 //! The logs are Spark's own text formats with one more key, `pyrite`, so that tools that read a Spark checkpoint read
-//! ours and a Spark query can move over with its offsets (PROTOCOL 1). Everything here parses and prints; reading and
+//! ours and a Spark query can move over with its offsets. Everything here parses and prints; reading and
 //! writing is the store's, deciding the driver's.
 
 mod commits;

@@ -4,23 +4,30 @@ use super::AttemptId;
 
 /// `{"id": query id}`.
 pub const METADATA: &str = "metadata";
+/// Claims of drivers.
 pub const TERMS: &str = "terms";
+/// Plans of batches.
 pub const OFFSETS: &str = "offsets";
+/// What became of them.
 pub const COMMITS: &str = "commits";
-/// Changelog objects and snapshots of all executors.
+/// Changelog objects of all executors.
 pub const STATE_LOG: &str = "state/log";
+/// Their snapshots.
 pub const STATE_SNAPSHOTS: &str = "state/snap";
 const MANIFEST: &str = "manifest";
 const FILES: &str = "files";
 
+/// The claim of a term.
 pub fn term(term: u64) -> String {
     format!("{TERMS}/{term}")
 }
 
+/// The plan of a batch.
 pub fn offsets(batch: u64) -> String {
     format!("{OFFSETS}/{batch}")
 }
 
+/// The commit of a batch.
 pub fn commit(batch: u64) -> String {
     format!("{COMMITS}/{batch}")
 }

@@ -10,6 +10,7 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
+    /// The partition of this number.
     pub fn new(topic: impl Into<String>, partition: i32) -> TopicPartition {
         TopicPartition { topic: topic.into(), partition }
     }
@@ -25,7 +26,9 @@ impl std::fmt::Display for TopicPartition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected offsets like `{{\"topic\":{{\"0\":23,\"1\":-1}}}}`, got `{text}`: {problem}")]
 pub struct OffsetsError {
+    /// What was to be read.
     pub text: String,
+    /// What is wrong with it.
     pub problem: String,
 }
 
@@ -34,14 +37,17 @@ pub struct OffsetsError {
 pub struct Offsets(pub BTreeMap<TopicPartition, i64>);
 
 impl Offsets {
+    /// The partition's offset.
     pub fn get(&self, partition: &TopicPartition) -> Option<i64> {
         self.0.get(partition).copied()
     }
 
+    /// Whether no partition has one.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// All, ordered by topic and number.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
         self.0.iter().map(|(partition, offset)| (partition, *offset))
     }

@@ -45,7 +45,7 @@ pub struct OffsetsExtra {
     pub watermarks: Vec<OperatorWatermarks>,
     /// What `current_timestamp` is in every try of the batch, microseconds.
     pub clock_us: i64,
-    /// The end offsets of the catch-up that this batch is part of; see PROTOCOL 4.
+    /// The end offsets of the catch-up that this batch is part of; see the driver's `protocol::watermark`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<Vec<serde_json::Value>>,
     pub crc: String,

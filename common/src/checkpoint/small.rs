@@ -7,14 +7,17 @@ use super::{LogError, Offsets, names};
 /// `metadata`: `{"id": query id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetadataFile {
+    /// The query's, a UUID.
     pub id: String,
 }
 
 impl MetadataFile {
+    /// Reads the file.
     pub fn parse(bytes: &[u8]) -> Result<MetadataFile, LogError> {
         serde_json::from_slice(bytes).map_err(|error| LogError::new(names::METADATA, error))
     }
 
+    /// The file's text.
     pub fn print(&self) -> String {
         serde_json::to_string(self).expect("one text field")
     }
@@ -23,19 +26,25 @@ impl MetadataFile {
 /// `terms/T`: which driver claimed the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TermFile {
+    /// A name that is new with each start of a query.
     pub driver: String,
+    /// Of this try to write the file: tells one's own from another's when the reply was lost.
     pub nonce: String,
+    /// Where the driver runs.
     pub host: String,
+    /// Its application's name.
     pub app: String,
     /// Milliseconds since the epoch.
     pub time_ms: i64,
 }
 
 impl TermFile {
+    /// Reads the claim of `term`.
     pub fn parse(term: u64, bytes: &[u8]) -> Result<TermFile, LogError> {
         serde_json::from_slice(bytes).map_err(|error| LogError::new(&names::term(term), error))
     }
 
+    /// The file's text.
     pub fn print(&self) -> String {
         serde_json::to_string(self).expect("plain fields")
     }
@@ -44,6 +53,7 @@ impl TermFile {
 /// `sources/k/0`: where a source began, `latest` resolved once for the life of the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStartFile {
+    /// Of every partition there was.
     pub offsets: Offsets,
 }
 
@@ -56,6 +66,7 @@ impl SourceStartFile {
         Ok(SourceStartFile { offsets })
     }
 
+    /// The file's text.
     pub fn print(&self) -> String {
         format!("\0v1\n{}", self.offsets.print())
     }

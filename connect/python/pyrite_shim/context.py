@@ -175,6 +175,7 @@ class SparkContext:
                 f"requirement failed: Supplied level {logLevel} did not match one of: {','.join(_LEVELS)}"
             )
         jvm.set_root_level(level)
+        self._session.conf.set("spark.pyrite.log.level", level)
 
     def setCheckpointDir(self, dirName):
         """Ignored: it is for RDDs. A query's checkpoint is its option `checkpointLocation`."""

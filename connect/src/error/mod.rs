@@ -101,6 +101,16 @@ pub fn invalid_plan(message: impl Into<String>) -> SparkError {
     SparkError::new(ExceptionKind::Runtime, "CONNECT_INVALID_PLAN.ASSERTION_FAILURE", "56K00", message)
 }
 
+/// Why an id is refused that is no UUID.
+pub const NOT_A_UUID: &str = "handle must be an UUID string of the format '00112233-4455-6677-8899-aabbccddeeff'";
+
+/// Spark's `INVALID_HANDLE.<sub>`, which the client's reattach logic looks for by name.
+pub fn handle_error(sub_class: &str, handle: &str, why: &str) -> SparkError {
+    let message = format!("The handle {handle} is invalid: {why}.");
+    SparkError::new(ExceptionKind::Runtime, &format!("INVALID_HANDLE.{sub_class}"), "HY000", message)
+        .with("handle", handle)
+}
+
 /// An argument out of its domain that has no error class in Spark.
 pub fn illegal_argument(message: impl Into<String>) -> SparkError {
     SparkError::new(ExceptionKind::IllegalArgument, "", "", message)

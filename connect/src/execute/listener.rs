@@ -8,7 +8,6 @@ use serde_json::json;
 use tokio::sync::{broadcast, mpsc};
 
 use super::Execution;
-use super::start::now_text;
 use crate::context::Context;
 use crate::error::invalid_plan;
 use crate::session::ListenerBus;
@@ -96,9 +95,9 @@ fn to_message(query: &Query, event: QueryEvent) -> Option<StreamingQueryListener
         QueryEvent::Progress(progress) => {
             (StreamingQueryEventType::QueryProgressEvent, json!({ "progress": *progress }))
         }
-        QueryEvent::Idle => (
+        QueryEvent::Idle(timestamp) => (
             StreamingQueryEventType::QueryIdleEvent,
-            json!({ "id": query.id().to_string(), "runId": query.run_id().to_string(), "timestamp": now_text() }),
+            json!({ "id": query.id().to_string(), "runId": query.run_id().to_string(), "timestamp": timestamp }),
         ),
         QueryEvent::Terminated => (StreamingQueryEventType::QueryTerminatedEvent, terminated(query)),
     };

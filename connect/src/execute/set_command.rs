@@ -1,5 +1,5 @@
-//! The SQL commands that Pyrite has (`SET`, `SHOW TABLES`, `DROP VIEW`), and the functions of `spark.catalog` that go with
-//! them. Each answers with rows of text.
+//! The SQL commands that Pyrite has (`SET`, `SHOW TABLES`, `DROP VIEW`), and the functions of `spark.catalog` that go
+//! with them. Each answers with rows of text.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -62,10 +62,20 @@ fn key_values(pairs: Vec<(String, String)>) -> Result<Rows, SparkError> {
     rows(vec![("key", Arc::new(StringArray::from(keys)) as ArrayRef), ("value", Arc::new(StringArray::from(values)))])
 }
 
-fn show_tables(context: &Context) -> Result<Rows, SparkError> {
+/// The names of temporary views, and of memory sinks' tables, which are such views in Spark.
+fn table_names(context: &Context) -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         context.session.views.lock().iter().map(|view| view.name.to_lowercase()).collect();
     names.extend(context.shared.driver.catalog().names());
+    names
+}
+
+fn drop_table(context: &Context, name: &str) -> bool {
+    context.session.views.lock().remove(name) || context.shared.driver.catalog().remove(name)
+}
+
+fn show_tables(context: &Context) -> Result<Rows, SparkError> {
+    let names = table_names(context);
     let count = names.len();
     rows(vec![
         ("namespace", Arc::new(StringArray::from(vec![""; count])) as ArrayRef),
@@ -80,7 +90,7 @@ fn drop_view(context: &Context, words: &[&str]) -> Result<Rows, SparkError> {
         [name] => (unquoted(name), false),
         _ => return Err(SparkError::unsupported("`DROP VIEW` of this form")),
     };
-    if !context.session.views.lock().remove(name) && !if_exists {
+    if !drop_table(context, name) && !if_exists {
         return Err(SparkError::analysis(
             "TABLE_OR_VIEW_NOT_FOUND",
             "42P01",
@@ -97,7 +107,7 @@ pub fn catalog(context: &Context, message: Catalog) -> Result<Rows, SparkError> 
     match message.cat_type.ok_or_else(unsupported)? {
         CatType::CurrentDatabase(_) => one_text("value", "default"),
         CatType::CurrentCatalog(_) => one_text("value", "spark_catalog"),
-        CatType::DropTempView(view) => one_flag(context.session.views.lock().remove(&view.view_name)),
+        CatType::DropTempView(view) => one_flag(drop_table(context, &view.view_name)),
         CatType::TableExists(ask) => {
             let is_view = context.session.views.lock().get(&ask.table_name).is_some();
             one_flag(is_view || context.shared.driver.catalog().get(&ask.table_name).is_some())
@@ -113,7 +123,7 @@ pub fn catalog(context: &Context, message: Catalog) -> Result<Rows, SparkError> 
 }
 
 fn list_tables(context: &Context) -> Result<Rows, SparkError> {
-    let names: Vec<String> = context.session.views.lock().iter().map(|view| view.name.to_lowercase()).collect();
+    let names: Vec<String> = table_names(context).into_iter().collect();
     let count = names.len();
     let nothing = || Arc::new(StringArray::new_null(count)) as ArrayRef;
     let no_namespace = types_list_of_nulls(count);

@@ -1,10 +1,7 @@
 //! `writeStream....start()`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use pyrite_driver::query::{Query, QueryStart};
 use pyrite_engine::error::SparkError;
-use pyrite_engine::types::split_local;
 use serde_json::json;
 
 use super::{Execution, listener, trigger};
@@ -31,6 +28,8 @@ pub async fn execute(execution: &Execution, message: WriteStreamOperationStart) 
     };
     // As Spark, `spark.sql.sources.default`.
     let sink_format = if message.format.is_empty() { "parquet".to_owned() } else { message.format.to_lowercase() };
+    // As Spark: the sink's table takes the place of a view of its name.
+    let table = Some(message.query_name.clone()).filter(|_| sink_format == "memory");
     let start = QueryStart {
         analyzed,
         name: Some(message.query_name).filter(|name| !name.is_empty()),
@@ -44,6 +43,9 @@ pub async fn execute(execution: &Execution, message: WriteStreamOperationStart) 
     };
     let query = execution.context.shared.driver.start_query(start).await?;
     session.add_query(query.clone());
+    if let Some(table) = table {
+        session.views.lock().remove(&table);
+    }
     listener::follow_new(&execution.context, &query);
     let result = WriteStreamOperationStartResult {
         query_id: Some(instance_id(&query)),
@@ -57,22 +59,6 @@ pub async fn execute(execution: &Execution, message: WriteStreamOperationStart) 
 /// The two ids of a query as the client sends them back.
 pub fn instance_id(query: &Query) -> StreamingQueryInstanceId {
     StreamingQueryInstanceId { id: query.id().to_string(), run_id: query.run_id().to_string() }
-}
-
-/// Now, as Spark's events write it: `2026-01-31T12:00:00.123Z`.
-pub fn now_text() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (date, time) = split_local(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year,
-        date.month,
-        date.day,
-        time.hour,
-        time.minute,
-        time.second,
-        time.micros / 1000
-    )
 }
 
 fn started_event(query: &Query) -> String {

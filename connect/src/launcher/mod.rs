@@ -1,5 +1,5 @@
-//! How a PySpark program is run: with which Python, and with what in its environment. The program itself is not touched;
-//! a small shim on `PYTHONPATH` lets it keep what is for JVM clusters.
+//! How a PySpark program is run: with which Python, and with what in its environment. The program itself is not
+//! touched; a small shim on `PYTHONPATH` lets it keep what is for JVM clusters.
 
 mod environment;
 mod python;

@@ -48,8 +48,8 @@ pub enum FindPythonError {
     },
 }
 
-/// Looks, without importing anything, whether the packages of the client are there. It ends with 0 when they are, else it
-/// prints the first that is missing.
+/// Looks, without importing anything, whether the packages of the client are there. It ends with 0 when they are, else
+/// it prints the first that is missing.
 const PROBE: &str = "
 import importlib.util, os, sys
 if sys.version_info < (3, 10):
@@ -64,8 +64,9 @@ for name in ('pyspark', 'grpc', 'grpc_status', 'google', 'pandas', 'pyarrow'):
             sys.exit('a pyspark without Spark Connect')
 ";
 
-/// Finds the Python to run a program with: the one that is `chosen`, else the one that `PYSPARK_PYTHON` names, else the first
-/// that has the client of the active virtual environment and the one that `make` made. `variable` reads an environment variable.
+/// Finds the Python to run a program with: the one that is `chosen`, else the one that `PYSPARK_PYTHON` names, else the
+/// first that has the client of the active virtual environment and the one that `make` made. `variable` reads an
+/// environment variable.
 ///
 /// # Errors
 /// The named one cannot run the program, or none of the others can: the error says what was looked at and what helps.

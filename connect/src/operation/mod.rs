@@ -1,5 +1,5 @@
-//! The executions of a session. An execution outlives the stream that started it: its responses are kept until the client
-//! says that it has them, so that a broken or cut stream is taken up again where it stopped.
+//! The executions of a session. An execution outlives the stream that started it: its responses are kept until the
+//! client says that it has them, so that a broken or cut stream is taken up again where it stopped.
 //!
 //! ```text
 //! ExecutePlan ──begin──▶ Operation ◀──push── the task that executes the plan
@@ -19,15 +19,23 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::session::Session;
 use crate::wire::ExecutePlanResponse;
 use crate::wire::execute_plan_response::{ResponseType, ResultComplete};
 
 use buffer::Buffer;
 
 pub use buffer::Position;
-pub use registry::{Begin, Operations, Reattachable};
+pub use registry::{Begin, Operations};
 pub use stream::{ResponseStream, attach};
+
+/// Whether the client may come back for the rest of the responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reattachable {
+    /// The execution goes on when its stream breaks.
+    Yes,
+    /// The execution ends with its stream.
+    No,
+}
 
 /// One execution.
 pub struct Operation {
@@ -39,11 +47,19 @@ pub struct Operation {
     pub cancel: CancellationToken,
     /// Whether the client may come back for the rest of the responses.
     pub reattachable: Reattachable,
-    session_id: String,
-    server_side_id: String,
+    session: SessionIds,
     buffer: Mutex<Buffer>,
     attached: Mutex<Attached>,
     changed: watch::Sender<u64>,
+}
+
+/// The ids of a session that each response carries.
+#[derive(Clone)]
+struct SessionIds {
+    /// The client's.
+    session_id: String,
+    /// Ours.
+    server_side_id: String,
 }
 
 /// Which stream the operation feeds.
@@ -55,14 +71,13 @@ struct Attached {
 }
 
 impl Operation {
-    fn new(session: &Session, id: String, tags: Vec<String>, reattachable: Reattachable) -> Operation {
+    fn new(session: SessionIds, id: String, tags: Vec<String>, reattachable: Reattachable) -> Operation {
         Operation {
             id,
             tags,
             cancel: CancellationToken::new(),
             reattachable,
-            session_id: session.key.session_id.clone(),
-            server_side_id: session.server_side_id.to_string(),
+            session,
             buffer: Mutex::new(Buffer::new(Uuid::new_v4())),
             attached: Mutex::new(Attached { generation: 0, open: false, since: Instant::now() }),
             changed: watch::Sender::new(0),
@@ -76,8 +91,8 @@ impl Operation {
 
     /// Adds a response whose other fields matter too; the ids are filled in here. Waits while the client is far behind.
     pub async fn push_response(&self, mut response: ExecutePlanResponse) {
-        response.session_id = self.session_id.clone();
-        response.server_side_session_id = self.server_side_id.clone();
+        response.session_id = self.session.session_id.clone();
+        response.server_side_session_id = self.session.server_side_id.clone();
         response.operation_id = self.id.clone();
         let mut watcher = self.changed.subscribe();
         loop {

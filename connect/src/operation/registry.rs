@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use pyrite_engine::error::SparkError;
 use uuid::Uuid;
 
-use super::Operation;
-use crate::session::{NOT_A_UUID, Session, handle_error};
+use super::{Operation, Reattachable, SessionIds};
+use crate::error::{NOT_A_UUID, handle_error};
 
 /// An execution that no stream has asked for that long is given up, as Spark.
 pub const ABANDONED_AFTER: Duration = Duration::from_secs(300);
@@ -20,15 +20,6 @@ const RELEASED_MAX: usize = 1000;
 /// Executions that may be open in one session: each waiting thread of a program holds one.
 const OPERATIONS_MAX: usize = 10_000;
 
-/// Whether the client may come back for the rest of the responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reattachable {
-    /// The execution goes on when its stream breaks.
-    Yes,
-    /// The execution ends with its stream.
-    No,
-}
-
 /// What an ExecutePlan request leads to.
 pub enum Begin {
     /// A new execution, to be run.
@@ -38,8 +29,8 @@ pub enum Begin {
 }
 
 /// The executions of one session.
-#[derive(Default)]
 pub struct Operations {
+    session: SessionIds,
     inner: Mutex<Inner>,
 }
 
@@ -56,13 +47,18 @@ struct Entry {
 }
 
 impl Operations {
+    /// None yet, in the session of these ids.
+    pub fn new(session_id: &str, server_side_id: Uuid) -> Operations {
+        let session = SessionIds { session_id: session_id.to_owned(), server_side_id: server_side_id.to_string() };
+        Operations { session, inner: Mutex::default() }
+    }
+
     /// Starts an execution, or finds the one that the same request started before.
     ///
     /// # Errors
     /// As Spark: an id that is no UUID, one taken by another plan, or one whose execution was released already.
     pub fn begin(
         &self,
-        session: &Session,
         id: Option<String>,
         plan_hash: u64,
         tags: Vec<String>,
@@ -91,7 +87,7 @@ impl Operations {
                 "more than {OPERATIONS_MAX} executions are open in this session"
             )));
         }
-        let operation = Arc::new(Operation::new(session, id.clone(), tags, reattachable));
+        let operation = Arc::new(Operation::new(self.session.clone(), id.clone(), tags, reattachable));
         inner.open.insert(id, Entry { operation: operation.clone(), plan_hash });
         Ok(Begin::New(operation))
     }
@@ -172,44 +168,43 @@ impl Operations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Conf, SessionKey};
 
     const ID: &str = "00112233-4455-6677-8899-aabbccddeeff";
 
-    fn session() -> Session {
-        Session::new(SessionKey { user_id: String::new(), session_id: "s".to_owned() }, Conf::default())
+    fn none() -> Operations {
+        Operations::new("s", Uuid::nil())
     }
 
-    fn begin(session: &Session, plan: u64) -> Result<Begin, SparkError> {
-        session.operations.begin(session, Some(ID.to_owned()), plan, vec!["tag".to_owned()], Reattachable::Yes)
+    fn begin(operations: &Operations, plan: u64) -> Result<Begin, SparkError> {
+        operations.begin(Some(ID.to_owned()), plan, vec!["tag".to_owned()], Reattachable::Yes)
     }
 
     #[test]
     fn the_same_request_runs_once() {
-        let session = session();
-        assert!(matches!(begin(&session, 1), Ok(Begin::New(_))));
-        assert!(matches!(begin(&session, 1), Ok(Begin::Known(_))));
-        assert_eq!(begin(&session, 2).err().unwrap().class, "INVALID_HANDLE.OPERATION_ALREADY_EXISTS");
-        assert!(session.operations.release(ID));
-        assert_eq!(begin(&session, 1).err().unwrap().class, "INVALID_HANDLE.OPERATION_ABANDONED");
+        let operations = none();
+        assert!(matches!(begin(&operations, 1), Ok(Begin::New(_))));
+        assert!(matches!(begin(&operations, 1), Ok(Begin::Known(_))));
+        assert_eq!(begin(&operations, 2).err().unwrap().class, "INVALID_HANDLE.OPERATION_ALREADY_EXISTS");
+        assert!(operations.release(ID));
+        assert_eq!(begin(&operations, 1).err().unwrap().class, "INVALID_HANDLE.OPERATION_ABANDONED");
     }
 
     #[test]
     fn an_unknown_operation_is_not_found() {
-        let error = session().operations.find(ID).err().unwrap();
+        let error = none().find(ID).err().unwrap();
         assert_eq!(error.class, "INVALID_HANDLE.OPERATION_NOT_FOUND");
         assert!(error.to_string().contains("INVALID_HANDLE.OPERATION_NOT_FOUND"));
     }
 
     #[test]
     fn interrupt_finds_by_tag_and_sweep_by_age() {
-        let session = session();
-        begin(&session, 1).unwrap();
-        assert!(session.operations.interrupt(|operation| operation.tags.contains(&"other".to_owned())).is_empty());
-        assert_eq!(session.operations.interrupt(|operation| operation.tags.contains(&"tag".to_owned())), vec![ID]);
-        session.operations.sweep(Instant::now());
-        assert!(session.operations.get(ID).is_some());
-        session.operations.sweep(Instant::now() + ABANDONED_AFTER + Duration::from_secs(1));
-        assert!(session.operations.get(ID).is_none());
+        let operations = none();
+        begin(&operations, 1).unwrap();
+        assert!(operations.interrupt(|operation| operation.tags.contains(&"other".to_owned())).is_empty());
+        assert_eq!(operations.interrupt(|operation| operation.tags.contains(&"tag".to_owned())), vec![ID]);
+        operations.sweep(Instant::now());
+        assert!(operations.get(ID).is_some());
+        operations.sweep(Instant::now() + ABANDONED_AFTER + Duration::from_secs(1));
+        assert!(operations.get(ID).is_none());
     }
 }

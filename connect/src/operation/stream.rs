@@ -123,15 +123,14 @@ fn cursor_error(sub_class: &str, why: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::operation::Begin;
-    use crate::session::{Conf, Session, SessionKey};
+    use crate::operation::{Begin, Operations};
     use crate::wire::execute_plan_response::{ResponseType, SqlCommandResult};
 
     fn operation(reattachable: Reattachable) -> Arc<Operation> {
-        let session = Session::new(SessionKey { user_id: String::new(), session_id: "s".to_owned() }, Conf::default());
-        match session.operations.begin(&session, None, 0, Vec::new(), reattachable) {
+        match Operations::new("s", Uuid::nil()).begin(None, 0, Vec::new(), reattachable) {
             Ok(Begin::New(operation)) => operation,
             _ => panic!("a new operation"),
         }

@@ -117,7 +117,11 @@ fn check_modifiable(key: &str) -> Result<(), SparkError> {
     }
 }
 
-fn check_value(key: &str, value: &str) -> Result<(), SparkError> {
+/// Whether the setting can have the value, whoever sets it.
+///
+/// # Errors
+/// `INVALID_CONF_VALUE.*`.
+pub fn check_value(key: &str, value: &str) -> Result<(), SparkError> {
     let value = value.trim();
     if key == TIME_ZONE {
         if Zone::parse(value).is_none() {

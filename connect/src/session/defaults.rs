@@ -1,5 +1,5 @@
-//! The defaults of Spark's SQL settings, as Spark 4.2 prints them (`SET -v`), with Pyrite's own where it differs: plans are
-//! not compressed, errors come without a server stack trace, state is in RocksDB.
+//! The defaults of Spark's SQL settings, as Spark 4.2 prints them (`SET -v`), with Pyrite's own where it differs: plans
+//! are not compressed, errors come without a server stack trace, state is in RocksDB.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! What the server keeps for one client session: settings, temporary views, uploaded blobs, running operations, the errors
-//! whose details the client may still ask for.
+//! What the server keeps for one client session: settings, temporary views, uploaded blobs, running operations, the
+//! errors whose details the client may still ask for.
 
 mod artifacts;
 mod conf;
@@ -20,8 +20,8 @@ use crate::operation::Operations;
 use crate::wire::StreamingQueryListenerEvent;
 
 pub use artifacts::Artifacts;
-pub use conf::{Conf, SetMode};
-pub use registry::{NOT_A_UUID, Reconnect, SessionKey, Sessions, handle_error};
+pub use conf::{Conf, SetMode, check_value};
+pub use registry::{Reconnect, SessionKey, Sessions};
 pub use views::Views;
 
 /// One client session. Its parts have their own locks; none is held across a wait.
@@ -59,13 +59,14 @@ const ENDED_QUERIES_MAX: usize = 1000;
 impl Session {
     /// A fresh session with the settings that the application was submitted with.
     pub fn new(key: SessionKey, conf: Conf) -> Session {
+        let server_side_id = Uuid::new_v4();
         Session {
+            operations: Operations::new(&key.session_id, server_side_id),
             key,
-            server_side_id: Uuid::new_v4(),
+            server_side_id,
             conf: Mutex::new(conf),
             views: Mutex::default(),
             artifacts: Mutex::default(),
-            operations: Operations::default(),
             errors: ErrorLog::default(),
             queries: Mutex::default(),
             listener: Mutex::default(),

@@ -8,6 +8,7 @@ use pyrite_engine::error::{ExceptionKind, SparkError};
 use uuid::Uuid;
 
 use super::{Conf, Session};
+use crate::error::{NOT_A_UUID, handle_error};
 
 /// Sessions that may be open at once; an application has one, or a few.
 const SESSIONS_MAX: usize = 1024;
@@ -43,7 +44,8 @@ impl Sessions {
         Sessions { inner: Arc::default(), conf }
     }
 
-    /// The session of this key, opened on its first request. `observed` is the server-side id that the client saw before.
+    /// The session of this key, opened on its first request. `observed` is the server-side id that the client saw
+    /// before.
     ///
     /// # Errors
     /// `INVALID_HANDLE.*` as Spark: the id is no UUID, the session was released, or the client knew another server.
@@ -132,16 +134,6 @@ fn check_observed(session: &Session, observed: Option<&str>) -> Result<(), Spark
 
 fn session_changed(handle: &str) -> SparkError {
     handle_error("SESSION_CHANGED", handle, "the existing Spark server driver instance has restarted; please reconnect")
-}
-
-/// Why an id is refused that is no UUID.
-pub const NOT_A_UUID: &str = "handle must be an UUID string of the format '00112233-4455-6677-8899-aabbccddeeff'";
-
-/// Spark's `INVALID_HANDLE.<sub>`, which the client's reattach logic looks for by name.
-pub fn handle_error(sub_class: &str, handle: &str, why: &str) -> SparkError {
-    let message = format!("The handle {handle} is invalid: {why}.");
-    SparkError::new(ExceptionKind::Runtime, &format!("INVALID_HANDLE.{sub_class}"), "HY000", message)
-        .with("handle", handle)
 }
 
 #[cfg(test)]

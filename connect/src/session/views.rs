@@ -1,8 +1,10 @@
-//! Temporary views: a name for a relation as the client sent it; it is analyzed again wherever it is used.
+//! Temporary views: a name for a relation as the client sent it; it is analyzed again wherever it is used, and means
+//! there what it meant when the view was made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use pyrite_driver::analysis::unresolved::Relation;
+use pyrite_driver::analysis::unresolved::{Relation, RelationNode, ViewScope};
 use pyrite_engine::error::SparkError;
 use pyrite_engine::types::quote_identifier;
 
@@ -12,7 +14,7 @@ pub struct View {
     /// As the program wrote it.
     pub name: String,
     /// The relation behind the name.
-    pub relation: Relation,
+    pub relation: Arc<Relation>,
 }
 
 /// The temporary views of one session; names compare without case, as Spark.
@@ -41,8 +43,14 @@ impl Views {
             )
             .with("relationName", quoted));
         }
+        let node = RelationNode::View { input: Box::new(relation), views: self.scope() };
+        let relation = Arc::new(Relation { plan_id: None, node });
         self.by_name.insert(key, View { name: name.to_owned(), relation });
         Ok(())
+    }
+
+    fn scope(&self) -> ViewScope {
+        Arc::new(self.by_name.iter().map(|(name, view)| (name.clone(), view.relation.clone())).collect())
     }
 
     /// The view of this name.
@@ -63,8 +71,6 @@ impl Views {
 
 #[cfg(test)]
 mod tests {
-    use pyrite_driver::analysis::unresolved::RelationNode;
-
     use super::*;
 
     fn relation() -> Relation {

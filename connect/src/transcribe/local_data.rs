@@ -53,7 +53,8 @@ fn normalize(batch: &RecordBatch) -> Result<RecordBatch, SparkError> {
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(bad_data)
 }
 
-/// The Arrow type of the Spark type that this one stands for: other widths, names and units are Arrow's freedom, not Spark's.
+/// The Arrow type of the Spark type that this one stands for: other widths, names and units are Arrow's freedom, not
+/// Spark's.
 fn spark_type(data_type: &DataType) -> Result<DataType, SparkError> {
     Ok(match data_type {
         DataType::Null

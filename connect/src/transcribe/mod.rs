@@ -1,5 +1,6 @@
-//! From Spark Connect's messages to the unresolved form that the driver analyzes. Only transcription: names and types get
-//! their meaning in the driver. One file an area; a message that Pyrite does not have yet is refused by its Spark name.
+//! From Spark Connect's messages to the unresolved form that the driver analyzes. Only transcription: names and types
+//! get their meaning in the driver. One file an area; a message that Pyrite does not have yet is refused by its Spark
+//! name.
 
 mod expressions;
 mod literals;

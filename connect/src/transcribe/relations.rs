@@ -1,5 +1,5 @@
-//! Relations. What has no place in the unresolved form and does not change the rows is passed over (hints, repartitioning);
-//! everything else is refused by the name that programs use.
+//! Relations. What has no place in the unresolved form and does not change the rows is passed over (hints,
+//! repartitioning); everything else is refused by the name that programs use.
 
 use std::collections::BTreeMap;
 

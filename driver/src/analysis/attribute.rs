@@ -11,6 +11,8 @@ pub struct Attribute {
     pub name: String,
     /// The unique name in the plan, for example `value#12`.
     pub column: String,
+    /// Columns that a plan has twice under two internal names are one to Spark, and so is a name that means both.
+    pub identity: String,
     pub data_type: DataType,
     pub nullable: bool,
     /// The table or alias it can be qualified with, its own name last; empty: none.
@@ -22,7 +24,15 @@ pub struct Attribute {
 impl Attribute {
     /// A column without qualifier or watermark.
     pub fn new(name: impl Into<String>, column: String, data_type: DataType, nullable: bool) -> Self {
-        Attribute { name: name.into(), column, data_type, nullable, qualifiers: Vec::new(), watermark_us: None }
+        Attribute {
+            name: name.into(),
+            identity: column.clone(),
+            column,
+            data_type,
+            nullable,
+            qualifiers: Vec::new(),
+            watermark_us: None,
+        }
     }
 
     /// The column as an expression of the plan.

@@ -1,6 +1,6 @@
 //! Function calls: what the registry makes of them, and aggregates and time windows put aside for a node of their own.
 
-use datafusion::arrow::datatypes::{DataType, Fields};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
@@ -11,22 +11,8 @@ use pyrite_engine::functions::{AggregateCall, AggregateKind, Built, Call, TimeWi
 use super::errors;
 use super::expressions::{Resolved, Resolver};
 use super::known_functions::is_spark_function;
+use super::pending::{PendingAggregate, PendingWindow};
 use super::unresolved::UnresolvedExpr;
-
-/// An aggregate call put aside, and the column that stands for it.
-#[derive(Debug, Clone)]
-pub(super) struct PendingAggregate {
-    pub call: AggregateCall,
-    pub column: String,
-}
-
-/// A time window put aside, and the column that stands for it.
-#[derive(Debug, Clone)]
-pub(super) struct PendingWindow {
-    pub window: TimeWindow,
-    pub column: String,
-    pub fields: Fields,
-}
 
 impl Resolver<'_> {
     /// A function that is always a scalar.

@@ -13,9 +13,9 @@ use pyrite_engine::functions::{GetField, Typed, explicit_cast, extract_value, ke
 use pyrite_engine::types::{Zone, parse_type, quote_identifier, sql_name};
 
 use super::attribute::{Attribute, attribute_of};
-use super::calls::{PendingAggregate, PendingWindow};
 use super::literals::literal;
 use super::names::{Found, find, parse_name, same_name, unresolved_column};
+use super::pending::{PendingAggregate, PendingWindow};
 use super::unresolved::{CastMode, CastTarget, SortKey, UnresolvedExpr};
 use super::{Session, errors};
 use crate::sql;

@@ -1,7 +1,7 @@
 //! The names of Spark's functions, so that one that Pyrite lacks is told from one that does not exist.
 
-/// The functions of Spark 4.2 by its `SHOW ALL FUNCTIONS`, and those that its parser knows, one a line, lower case, sorted. Those that the registry gains
-/// may stay.
+/// The functions of Spark 4.2 by its `SHOW ALL FUNCTIONS`, and those that its parser knows, one a line, lower case,
+/// sorted. Those that the registry gains may stay.
 const SPARK_FUNCTIONS: &str = include_str!("spark_functions.txt");
 
 /// Whether Spark has a function of this lower-case name.

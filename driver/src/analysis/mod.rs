@@ -10,6 +10,7 @@
 //! nothing below has to know Spark's rules for them.
 
 mod aggregate;
+mod aggregate_parts;
 mod aggregates;
 mod attribute;
 mod batch;
@@ -22,6 +23,7 @@ mod literals;
 mod names;
 mod node;
 pub mod nodes;
+mod pending;
 mod project;
 mod relations;
 mod session;
@@ -33,6 +35,7 @@ pub mod unresolved;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -49,14 +52,14 @@ pub(crate) use session::session;
 pub use sources::kafka_fields;
 pub use streaming_check::{OutputMode, check_streaming};
 
-use unresolved::Relation;
+use unresolved::{Relation, ViewScope};
 
 /// What a session's names can mean besides its own expressions.
 pub trait Catalog: Sync {
     /// A table in memory: the memory sink's. Names compare without case.
     fn table(&self, name: &str) -> Option<Table>;
     /// A temporary view: the relation it stands for.
-    fn view(&self, name: &str) -> Option<Relation>;
+    fn view(&self, name: &str) -> Option<Arc<Relation>>;
 }
 
 /// Rows in memory.
@@ -75,7 +78,7 @@ impl Catalog for EmptyCatalog {
         None
     }
 
-    fn view(&self, _name: &str) -> Option<Relation> {
+    fn view(&self, _name: &str) -> Option<Arc<Relation>> {
         None
     }
 }
@@ -115,6 +118,7 @@ impl<'a> Analyzer<'a> {
                 next_node: Cell::new(0),
                 depth: Cell::new(0),
                 plan_outputs: RefCell::new(HashMap::new()),
+                scopes: RefCell::default(),
             };
             let node = session.relation(relation)?;
             Ok(Analyzed { plan: node.plan, output: node.output, streaming: node.streaming })
@@ -134,6 +138,8 @@ struct Session<'a> {
     depth: Cell<usize>,
     /// The output of each relation with a plan id, which `df["x"]` refers to.
     plan_outputs: RefCell<HashMap<i64, Vec<Attribute>>>,
+    /// What names mean in the views that are being resolved, the innermost last.
+    scopes: RefCell<Vec<ViewScope>>,
 }
 
 impl Session<'_> {

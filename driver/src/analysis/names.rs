@@ -100,7 +100,7 @@ pub(super) fn is_qualified(attribute: &Attribute, qualifier: &[String]) -> bool 
 fn only_one<'a>(parts: &[String], matches: Vec<&'a Attribute>) -> Result<Option<&'a Attribute>, SparkError> {
     let mut distinct: Vec<&Attribute> = Vec::new();
     for attribute in matches {
-        if !distinct.iter().any(|known| known.column == attribute.column) {
+        if !distinct.iter().any(|known| known.identity == attribute.identity) {
             distinct.push(attribute);
         }
     }

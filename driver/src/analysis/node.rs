@@ -3,16 +3,15 @@
 //! A filter or sort may name columns that the projection or aggregation below it dropped; then that node is made again
 //! with the columns it lacks ([`Session::resolve_over`]).
 
-use std::sync::Arc;
-
 use datafusion::common::Column;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use pyrite_engine::error::SparkError;
 
-use super::aggregate::AggregateParts;
+use super::aggregate_parts::AggregateParts;
 use super::attribute::Attribute;
 use super::expressions::{Resolved, Resolver};
+use super::nodes::projection;
 use super::unresolved::UnresolvedExpr;
 use super::{Session, errors};
 
@@ -59,14 +58,9 @@ impl Node {
     }
 }
 
-/// A projection in a plan.
-pub(super) fn projection(input: LogicalPlan, expressions: Vec<Expr>) -> Result<LogicalPlan, SparkError> {
-    Projection::try_new(expressions, Arc::new(input)).map(LogicalPlan::Projection).map_err(errors::internal)
-}
-
 impl Session<'_> {
-    /// Resolves expressions over a node's columns; where they need more, over what the node was made of. The plan of the
-    /// node that comes back may then have more columns than its output.
+    /// Resolves expressions over a node's columns; where they need more, over what the node was made of. The plan of
+    /// the node that comes back may then have more columns than its output.
     ///
     /// # Errors
     /// As [`Resolver::resolve`]; `INVALID_WHERE_CONDITION` for aggregates where there is nothing to aggregate.

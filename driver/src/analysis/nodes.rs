@@ -11,9 +11,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema, Result, plan_err};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, Projection, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
+use pyrite_engine::error::SparkError;
 use pyrite_engine::plan::window_fields;
 
+use super::errors;
 use super::unresolved::Read;
 
 /// A streaming source: the leaf of every streaming plan.
@@ -113,6 +117,11 @@ impl TimeWindow {
 /// The node in a plan.
 pub(super) fn extension(node: impl UserDefinedLogicalNode + 'static) -> LogicalPlan {
     LogicalPlan::Extension(Extension { node: Arc::new(node) })
+}
+
+/// A projection in a plan.
+pub(super) fn projection(input: LogicalPlan, expressions: Vec<Expr>) -> Result<LogicalPlan, SparkError> {
+    Projection::try_new(expressions, Arc::new(input)).map(LogicalPlan::Projection).map_err(errors::internal)
 }
 
 impl UserDefinedLogicalNodeCore for StreamSource {

@@ -6,16 +6,17 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use pyrite_engine::error::SparkError;
 
 use super::attribute::{Attribute, attribute_of};
-use super::calls::PendingWindow;
 use super::expressions::{Resolved, Resolver, column_of, watermark_of};
 use super::names::same_name;
-use super::node::{Node, Origin, projection};
-use super::nodes::{TimeWindow, extension};
+use super::node::{Node, Origin};
+use super::nodes::{TimeWindow, extension, projection};
+use super::pending::PendingWindow;
 use super::unresolved::UnresolvedExpr;
 use super::{Session, errors};
 
 impl Session<'_> {
-    /// `select`: the expressions, stars expanded. With aggregates among them it is an aggregation of all rows, as Spark.
+    /// `select`: the expressions, stars expanded. With aggregates among them it is an aggregation of all rows, as
+    /// Spark.
     pub fn select(&self, input: Node, expressions: &[UnresolvedExpr]) -> Result<Node, SparkError> {
         let scope = input.output.clone();
         let mut resolver = Resolver::new(self, &scope);
@@ -74,7 +75,8 @@ impl Session<'_> {
     }
 
     /// The expressions of a projection and the attributes they make. A plain column keeps its internal name, so that
-    /// `df["x"]` still finds it; the second use of one gets a new name.
+    /// `df["x"]` still finds it; the second use of one gets a new name. As Spark: what an alias names is another
+    /// column, even when it has the same name.
     pub fn columns(&self, scope: &[Attribute], items: Vec<Resolved>) -> (Vec<Expr>, Vec<Attribute>) {
         let mut expressions = Vec::with_capacity(items.len());
         let mut output: Vec<Attribute> = Vec::with_capacity(items.len());
@@ -87,6 +89,7 @@ impl Session<'_> {
             let mut attribute = Attribute::new(name, column, item.typed.data_type, item.typed.nullable);
             if let Some(source) = source {
                 attribute.watermark_us = source.watermark_us;
+                attribute.identity = if item.aliased { self.column(&attribute.name) } else { source.identity.clone() };
                 if same_name(&source.name, &attribute.name) {
                     attribute.qualifiers = source.qualifiers.clone();
                 }

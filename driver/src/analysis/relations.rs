@@ -16,8 +16,8 @@ use super::aggregate::AggregateOutput;
 use super::attribute::Attribute;
 use super::expressions::{Resolver, column_of};
 use super::names::{find, parse_name, same_name, unresolved_column};
-use super::node::{Node, projection};
-use super::nodes::{EventTimeWatermark, extension};
+use super::node::Node;
+use super::nodes::{EventTimeWatermark, extension, projection};
 use super::unresolved::{Relation, RelationNode, SortKey, UnresolvedExpr};
 use super::{Session, errors};
 use crate::sql::{self, IntervalValue};
@@ -87,6 +87,12 @@ impl Session<'_> {
                 if *by_name { self.union_by_name(left, right, *allow_missing) } else { self.union(left, right) }
             }
             RelationNode::Sql { text } => self.relation(&sql::parse_query(text)?),
+            RelationNode::View { input, views } => {
+                self.scopes.borrow_mut().push(views.clone());
+                let node = self.relation(input);
+                self.scopes.borrow_mut().pop();
+                node
+            }
         }
     }
 

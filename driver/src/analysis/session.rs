@@ -13,9 +13,9 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 /// The physical rules that join one filter with another.
 const JOINS_FILTERS: &str = "FilterPushdown";
 
-/// A session whose optimizers leave expressions as the resolver made them. DataFusion's other rules take them for free of
-/// errors: `CASE WHEN b = 0 THEN false ELSE 10 / b > 2 END` becomes `b <> 0 AND 10 / b > 2`, and so do two filters one above
-/// the other, which divides by zero where Spark never looks.
+/// A session whose optimizers leave expressions as the resolver made them. DataFusion's other rules take them for free
+/// of errors: `CASE WHEN b = 0 THEN false ELSE 10 / b > 2 END` becomes `b <> 0 AND 10 / b > 2`, and so do two filters
+/// one above the other, which divides by zero where Spark never looks.
 pub(crate) fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(ReplaceDistinctWithAggregate::new()), Arc::new(PushDownLimit::new())];

@@ -15,8 +15,8 @@ use pyrite_engine::types::{array_of, map_fields, map_of, parse_schema_text, time
 
 use super::attribute::Attribute;
 use super::names::parse_name;
-use super::node::{Node, projection};
-use super::nodes::{StreamSource, extension};
+use super::node::Node;
+use super::nodes::{StreamSource, extension, projection};
 use super::unresolved::Read;
 use super::{Session, errors};
 
@@ -87,7 +87,12 @@ impl Session<'_> {
         {
             return Err(errors::table_not_found(&parts.join("`.`")));
         }
-        let mut node = if let Some(view) = self.catalog.view(table) {
+        let scope = self.scopes.borrow().last().cloned();
+        let view = match scope {
+            Some(scope) => scope.get(&table.to_lowercase()).cloned(),
+            None => self.catalog.view(table),
+        };
+        let mut node = if let Some(view) = view {
             self.relation(&view)?
         } else if let Some(found) = self.catalog.table(table).filter(|_| !streaming) {
             self.in_memory(&found.batches, found.schema.fields())?

@@ -4,6 +4,7 @@
 //! gives it meaning.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -26,7 +27,8 @@ pub enum RelationNode {
         name: String,
         streaming: bool,
     },
-    /// `createDataFrame`: data that came with the plan. Column names as in the batches unless `schema` renames and casts.
+    /// `createDataFrame`: data that came with the plan. Column names as in the batches unless `schema` renames and
+    /// casts.
     Local {
         batches: Vec<RecordBatch>,
         schema: Option<String>,
@@ -72,8 +74,8 @@ pub enum RelationNode {
         grouping: Vec<UnresolvedExpr>,
         aggregates: Vec<UnresolvedExpr>,
     },
-    /// SQL's `SELECT select FROM input GROUP BY grouping`: unlike `Aggregate`, the output is the select list alone, and a
-    /// grouping name may be an alias of it.
+    /// SQL's `SELECT select FROM input GROUP BY grouping`: unlike `Aggregate`, the output is the select list alone, and
+    /// a grouping name may be an alias of it.
     GroupBySelect {
         input: Box<Relation>,
         grouping: Vec<UnresolvedExpr>,
@@ -113,7 +115,15 @@ pub enum RelationNode {
     Sql {
         text: String,
     },
+    /// What a temporary view stands for: names in it mean the views that there were when it was made.
+    View {
+        input: Box<Relation>,
+        views: ViewScope,
+    },
 }
+
+/// Temporary views by their names in lower case.
+pub type ViewScope = Arc<BTreeMap<String, Arc<Relation>>>;
 
 /// A source as the reader described it.
 #[derive(Debug, Clone)]

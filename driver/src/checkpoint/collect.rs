@@ -1,4 +1,4 @@
-//! What of a checkpoint nobody can need again: names in, names to delete out (PROTOCOL 5).
+//! What of a checkpoint nobody can need again: names in, names to delete out.
 //!
 //! Every retained commit can be restored before and after. A restore of commit `b` takes, for each bucket, the newest
 //! snapshot that a commit up to `b` names, and the commits behind the oldest of those; that one's batch + 1 is the

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use pyrite_common::checkpoint::AttemptId;
 use pyrite_common::lifecycle;
 use pyrite_proto::executor::executor_message::Message;
 use pyrite_proto::executor::{DriverMessage, ExecutorMessage, Shutdown, Welcome, driver_message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
+use super::event::ExecutorEvent;
 use super::wire::{self, Addressed};
 use crate::protocol::{Event, ExecutorInfo, ExecutorKey};
 
@@ -27,24 +26,6 @@ const ROOM_UNIT: usize = 1 << 10;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a beat for so long an executor counts as stuck: a stopped process breaks no stream.
 const STALL_MAX: Duration = Duration::from_secs(10);
-
-/// What a query hears of its executors.
-#[derive(Debug)]
-pub enum ExecutorEvent {
-    Protocol(Event),
-    Rows(OutputRows),
-}
-
-/// Rows for a sink in the driver: one Arrow IPC stream of one attempt's shard.
-#[derive(Debug)]
-pub struct OutputRows {
-    pub batch: u64,
-    pub attempt: AttemptId,
-    pub shard: u32,
-    pub ipc: Bytes,
-    /// Their place in the mailbox, until they are kept elsewhere.
-    pub room: Option<OwnedSemaphorePermit>,
-}
 
 /// An executor as pages and tools show it.
 #[derive(Debug, Clone)]
@@ -290,9 +271,11 @@ fn message(message: driver_message::Message) -> DriverMessage {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use pyrite_proto::executor::{Hello, Published, QueryReady, Rows};
 
     use super::*;
+    use crate::executors::OutputRows;
 
     fn say(message: Message) -> ExecutorMessage {
         ExecutorMessage { message: Some(message) }

@@ -5,7 +5,7 @@ use pyrite_proto::executor as wire;
 use pyrite_proto::executor::driver_message::Message as ToExecutor;
 use pyrite_proto::executor::executor_message::Message as FromExecutor;
 
-use super::registry::{ExecutorEvent, OutputRows};
+use super::event::{ExecutorEvent, OutputRows};
 use crate::protocol::{
     BatchFailure, Command, Event, EventTimes, ExecutorInfo, ExecutorKey, FailureKind, Fault, OperatorCounts,
     PreparedReport, RunBatch, SourceCounts,

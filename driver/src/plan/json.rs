@@ -1,5 +1,5 @@
-//! `from_json` in a segment: decoded once for each document, and only the fields that the plan reads; and the raw test of
-//! the undecoded bytes that goes before it.
+//! `from_json` in a segment: decoded once for each document, and only the fields that the plan reads; and the raw test
+//! of the undecoded bytes that goes before it.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ pub(super) fn hoist(expressions: &mut [&mut Expr]) -> Result<Vec<Hoisted>> {
     Ok(hoisted)
 }
 
-/// Lets `from_json` read binary columns as they are: the decoder takes bytes, so `CAST(value AS STRING)` below it would only
-/// copy and check every record, also those that the raw test drops.
+/// Lets `from_json` read binary columns as they are: the decoder takes bytes, so `CAST(value AS STRING)` below it would
+/// only copy and check every record, also those that the raw test drops.
 pub(super) fn read_bytes(expression: &mut Expr, schema: &Schema) -> Result<()> {
     let taken = std::mem::take(expression);
     *expression = taken

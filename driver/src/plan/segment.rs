@@ -1,10 +1,10 @@
 //! Runs of filters and projections in normal form: filters first, then the columns, all over the run's input.
 //!
-//! A chain of relations between two barriers (a watermark, a window) becomes one segment by substituting projections into
-//! what stands above them. Filters sink as far as their columns allow, so that rows leave before they are decoded.
+//! A chain of relations between two barriers (a watermark, a window) becomes one segment by substituting projections
+//! into what stands above them. Filters sink as far as their columns allow, so that rows leave before they are decoded.
 //!
-//! Substituting doubles an expression that is named twice, and a chain of such projections doubles it each time: what would
-//! grow beyond [`NODES_MAX`] is computed in a segment of its own instead.
+//! Substituting doubles an expression that is named twice, and a chain of such projections doubles it each time: what
+//! would grow beyond [`NODES_MAX`] is computed in a segment of its own instead.
 
 use std::collections::{BTreeSet, HashMap};
 

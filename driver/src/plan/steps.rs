@@ -152,7 +152,8 @@ impl StepWriter {
     }
 }
 
-/// Filters as few predicates, one after another: what can fail sees only the rows that the filters before it let through.
+/// Filters as few predicates, one after another: what can fail sees only the rows that the filters before it let
+/// through.
 fn in_turn(filters: Vec<Expr>) -> Vec<Expr> {
     let mut predicates: Vec<Expr> = Vec::new();
     for filter in filters {

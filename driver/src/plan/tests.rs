@@ -43,7 +43,7 @@ pub(super) fn filter(input: Box<Relation>, text: &str) -> Box<Relation> {
     relation(RelationNode::Filter { input, condition: UnresolvedExpr::Sql(text.to_owned()) })
 }
 
-/// The seed's crash monitor.
+/// The crash monitor of `examples/`.
 fn crash_monitor() -> Box<Relation> {
     let schema = "user_id STRING, severity STRING, content STRING, timestamp TIMESTAMP";
     let parsed =

@@ -1,5 +1,5 @@
-//! A resolved streaming plan taken apart into its layers: source, what is below the aggregate, the aggregate, what is above
-//! it, and what only the driver can do.
+//! A resolved streaming plan taken apart into its layers: source, what is below the aggregate, the aggregate, what is
+//! above it, and what only the driver can do.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -143,10 +143,12 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// A fault for which Spark has no class.
     pub fn new(message: impl Into<String>) -> Fault {
         Fault { message: message.into(), ..Fault::default() }
     }
 
+    /// A fault under Spark's name for it.
     pub fn classed(class: &str, sql_state: &str, message: impl Into<String>) -> Fault {
         Fault { message: message.into(), class: class.into(), sql_state: sql_state.into(), ..Fault::default() }
     }

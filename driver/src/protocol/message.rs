@@ -93,12 +93,14 @@ pub struct EventTimes {
     pub count: u64,
 }
 
+/// What one executor read of one partition in an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceCounts {
     pub source: u32,
     pub topic: String,
     pub partition: i32,
     pub rows: u64,
+    /// Of keys and values.
     pub bytes: u64,
 }
 
@@ -106,14 +108,18 @@ pub struct SourceCounts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OperatorCounts {
     pub operator: u32,
+    /// Groups in the state after the batch.
     pub rows_total: u64,
     pub rows_updated: u64,
     pub rows_removed: u64,
+    /// Late groups.
     pub rows_dropped: u64,
     pub memory_bytes: u64,
+    /// Microseconds, summed over the shards.
     pub updates_us: u64,
     pub removals_us: u64,
     pub commit_us: u64,
+    /// Shards.
     pub instances: u32,
     pub custom: BTreeMap<String, i64>,
 }
@@ -121,12 +127,15 @@ pub struct OperatorCounts {
 /// An executor has done its part of an attempt, and what it did is durable.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PreparedReport {
+    /// The changelog object with the sections of its shards; none when nothing changed.
     pub object: Option<ObjectRef>,
     pub event_times: Vec<EventTimes>,
     pub sources: Vec<SourceCounts>,
     pub operators: Vec<OperatorCounts>,
     pub output_rows: u64,
+    /// Finished since the last report that a commit has named.
     pub snapshots: Vec<SnapshotRef>,
+    /// What was skipped under `failOnDataLoss=false`, in words.
     pub data_loss: Vec<String>,
 }
 

@@ -108,8 +108,8 @@ fn operator_watermarks(spec: &QuerySpec, position: &Position) -> Vec<OperatorWat
     spec.operators.iter().map(one).collect()
 }
 
-/// One split for each partition that has records; more, cut evenly in proportion, when at least `splits_min` are wanted,
-/// as Spark's `minPartitions`.
+/// One split for each partition that has records; more, cut evenly in proportion, when at least `splits_min` are
+/// wanted, as Spark's `minPartitions`.
 fn splits(starts: &[Offsets], ends: &[Offsets], splits_min: u32) -> Vec<SplitPin> {
     let mut ranges = Vec::new();
     for (source, (starts, ends)) in (0u32..).zip(starts.iter().zip(ends)) {

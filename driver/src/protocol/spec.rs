@@ -101,7 +101,7 @@ pub enum Trigger {
     Once,
 }
 
-/// The rules that the simulation takes away one by one, to prove that it would see their absence (PROTOCOL's head).
+/// The rules that the simulation takes away one by one, to prove that it would see their absence.
 /// A program always runs with all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {

@@ -60,7 +60,7 @@ impl Body {
         }
     }
 
-    /// Whether the two were written by the same try: the rule that settles a lost reply (PROTOCOL 1).
+    /// Whether the two were written by the same try: the rule that settles a lost reply.
     pub fn is_same_try(&self, other: &Body) -> bool {
         match (self, other) {
             (Body::Metadata(mine), Body::Metadata(theirs)) => mine == theirs,

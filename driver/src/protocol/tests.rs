@@ -1,5 +1,5 @@
-//! The machine against a small world without faults: one event at a time, and what comes of it. Faults in every order are
-//! the simulation's, in the package of tests.
+//! The machine against a small world without faults: one event at a time, and what comes of it. Faults in every order
+//! are the simulation's, in the package of tests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

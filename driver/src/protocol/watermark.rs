@@ -1,4 +1,4 @@
-//! Watermark arithmetic (PROTOCOL 4, as Spark 4): event times of a batch in, the next batch's watermark out.
+//! Watermark arithmetic (as Spark 4): event times of a batch in, the next batch's watermark out.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! One put-if-absent through lost replies: create, and when in doubt read back whose body stands there (PROTOCOL 1).
+//! One put-if-absent through lost replies: create, and when in doubt read back whose body stands there.
 
 use super::store::{Body, LogName, StoreReply, StoreRequest};
 

@@ -1,14 +1,15 @@
 //! The driver as front ends use it: starts queries, knows them, holds the tables of memory sinks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use futures::future::join_all;
 use pyrite_common::checkpoint::names;
 use pyrite_common::lifecycle;
 use pyrite_engine::error::{ExceptionKind, SparkError};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+use super::clock::Clock;
 use super::prepare::prepare;
 use super::run::{Runner, Start};
 use super::{Queries, Query, QueryStart};
@@ -39,25 +40,8 @@ struct Shared {
     clock: Clock,
 }
 
-/// Microseconds since the epoch that never fall.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    started: Instant,
-    started_us: i64,
-}
-
-impl Clock {
-    fn start() -> Clock {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock { started: Instant::now(), started_us: i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX) }
-    }
-
-    pub(super) fn now_us(&self) -> i64 {
-        self.started_us + i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
-    }
-}
-
 impl Driver {
+    /// A driver without queries, whose batches run on `executors`.
     pub fn new(config: DriverConfig, executors: Executors) -> Driver {
         let shared = Shared {
             app_name: watch::Sender::new(config.app_name.clone()),
@@ -106,7 +90,8 @@ impl Driver {
             prepared,
             location,
             driver: Uuid::new_v4().to_string(),
-            config: DriverConfig { app_name: shared.app_name.borrow().clone(), ..shared.config.clone() },
+            host: shared.config.host.clone(),
+            app: shared.app_name.borrow().clone(),
             executors: shared.executors.clone(),
             queries: shared.queries.clone(),
             clock: shared.clock,
@@ -151,9 +136,8 @@ impl Driver {
 
     /// Stops all queries, each after the batch that is already coming out.
     pub async fn stop(&self) {
-        for query in self.shared.queries.active() {
-            query.stop().await;
-        }
+        let queries = self.shared.queries.active();
+        join_all(queries.iter().map(Query::stop)).await;
     }
 }
 

@@ -20,8 +20,8 @@ const EVENTS_MAX: usize = 256;
 pub enum QueryEvent {
     Started,
     Progress(Arc<Value>),
-    /// Nothing to do for the idle interval.
-    Idle,
+    /// Nothing to do for the idle interval; when that was, as Spark prints times.
+    Idle(String),
     Terminated,
 }
 
@@ -130,6 +130,7 @@ impl Query {
         self.shared.run_id
     }
 
+    /// What `queryName` said; none: nothing.
     pub fn name(&self) -> Option<String> {
         self.shared.name.clone()
     }
@@ -139,10 +140,12 @@ impl Query {
         timestamp(self.shared.started_us)
     }
 
+    /// Whether it has not ended.
     pub fn is_active(&self) -> bool {
         !*self.shared.ended.borrow()
     }
 
+    /// What it is doing, as `StreamingQuery.status`.
     pub fn status(&self) -> QueryStatus {
         let view = self.shared.view.lock();
         QueryStatus {
@@ -158,6 +161,7 @@ impl Query {
         self.shared.view.lock().progress.iter().map(|progress| Value::clone(progress)).collect()
     }
 
+    /// The newest batch's progress; none before the first.
     pub fn last_progress(&self) -> Option<Value> {
         self.shared.view.lock().progress.back().map(|progress| Value::clone(progress))
     }

@@ -4,6 +4,7 @@
 //! QueryStart ─ prepare ─▶ run (one task a query: receive, apply, persist, act) ─▶ Query, Queries, QueryEvent
 //! ```
 
+mod clock;
 mod driver;
 mod handle;
 mod prepare;

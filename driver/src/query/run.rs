@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::outcome::{Publication, caught};
 use self::tidy::Tidy;
-use super::driver::{Clock, DriverConfig};
+use super::clock::Clock;
 use super::handle::{Command, Query};
 use super::prepare::Prepared;
 use super::rows::Collected;
@@ -43,7 +43,8 @@ pub(super) struct Start {
     pub location: Location,
     /// New for each start: the driver's name in the checkpoint.
     pub driver: String,
-    pub config: DriverConfig,
+    pub host: String,
+    pub app: String,
     pub executors: Executors,
     pub queries: Queries,
     pub clock: Clock,
@@ -166,7 +167,7 @@ impl Runner {
     }
 
     fn new(start: Start, poller: Poller, internal: mpsc::Sender<Internal>) -> Runner {
-        let Start { start, run_id, prepared, location, driver, config, executors, queries, clock, started } = start;
+        let Start { start, run_id, prepared, location, driver, host, app, executors, queries, clock, started } = start;
         let identity = Identity {
             id: String::new(),
             run_id: run_id.to_string(),
@@ -179,8 +180,8 @@ impl Runner {
         let spec = QuerySpec {
             new_query_id: Uuid::new_v4().to_string(),
             driver,
-            host: config.host,
-            app: config.app_name,
+            host,
+            app,
             plan_hash: prepared.shape,
             limits: prepared.sources.iter().map(|source| source.limits).collect(),
             reads: prepared.sources.iter().map(|source| source.subscription.clone()).collect(),

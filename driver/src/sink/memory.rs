@@ -32,6 +32,11 @@ impl MemoryCatalog {
         tables.get(&name.to_lowercase()).map(|table| (table.schema.clone(), table.batches.read().clone()))
     }
 
+    /// Takes a table out, and its rows when no query writes to it. False: there is none.
+    pub fn remove(&self, name: &str) -> bool {
+        self.tables.write().remove(&name.to_lowercase()).is_some()
+    }
+
     /// The tables' names, lower case.
     pub fn names(&self) -> Vec<String> {
         self.tables.read().keys().cloned().collect()

@@ -1,6 +1,7 @@
 //! Sinks that run in the driver: the console and tables in memory. (`noop` rows never leave the executors.)
 //!
-//! Each is idempotent by batch number within this driver; across a restart the last batch may come again, with its number.
+//! Each is idempotent by batch number within this driver; across a restart the last batch may come again, with its
+//! number.
 
 mod console;
 mod memory;

@@ -27,8 +27,9 @@ pub struct TableFormat {
     pub vertical: bool,
 }
 
-/// The text of the table, as Spark 4.2's `Dataset.showString`: with a line break at the end only where no footer follows.
-/// `schema` has the names as Spark shows them; `batches` may hold more rows than are printed. Timestamps print in `zone`.
+/// The text of the table, as Spark 4.2's `Dataset.showString`: with a line break at the end only where no footer
+/// follows. `schema` has the names as Spark shows them; `batches` may hold more rows than are printed. Timestamps print
+/// in `zone`.
 ///
 /// # Errors
 /// A column of a type that cannot be shown.

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_reader() {
+    fn the_crash_monitors_reader() {
         let options = parse(&[("subscribe", "logs"), ("startingOffsets", "latest"), ("anything", "ignored")]).unwrap();
         assert_eq!(options.subscription.description(), "KafkaV2[Subscribe[logs]]");
         assert_eq!(options.start, Start::Latest);

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use pyrite_common::checkpoint::{Offsets, TopicPartition};
 use pyrite_common::nearest::suggestion;
 
-/// Spark's numbers in an offsets map.
+/// Spark's number for the end of a partition in an offsets map.
 pub const LATEST: i64 = -1;
+/// And for its beginning.
 pub const EARLIEST: i64 = -2;
 
-/// The start options in Spark's order of precedence: `startingTimestamp`, `startingOffsetsByTimestamp`, `startingOffsets`.
+/// The start options in Spark's order of precedence: `startingTimestamp`, `startingOffsetsByTimestamp`,
+/// `startingOffsets`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     Earliest,

@@ -99,8 +99,8 @@ pub(super) fn hex(digits: &str) -> Result<Vec<u8>, SparkError> {
     (0..even.len()).step_by(2).map(|at| u8::from_str_radix(&even[at..at + 2], 16).map_err(|_| invalid())).collect()
 }
 
-/// Spark's escapes in a quoted string: `\n`, `\t`, `\u0041`, octal `\101`, the quote doubled; `\%` and `\_` stay as they
-/// are, for `LIKE`.
+/// Spark's escapes in a quoted string: `\n`, `\t`, `\u0041`, octal `\101`, the quote doubled; `\%` and `\_` stay as
+/// they are, for `LIKE`.
 pub(super) fn unescape(body: &str, quote: char) -> String {
     let mut out = String::with_capacity(body.len());
     let chars: Vec<char> = body.chars().collect();

@@ -24,8 +24,8 @@ use dialect::PyriteDialect;
 
 /// The deepest nesting of one text; deeper ones are refused instead of overflowing the stack.
 const DEPTH_MAX: usize = 50;
-/// The most tokens of one text. A chain of operators (`a + a + ..`) is not nested for the parser, but its tree is as deep
-/// as the chain is long, and all that walks it recurses.
+/// The most tokens of one text. A chain of operators (`a + a + ..`) is not nested for the parser, but its tree is as
+/// deep as the chain is long, and all that walks it recurses.
 const TOKENS_MAX: usize = 50_000;
 
 /// One named expression: `CAST(value AS STRING) as json`, `*`, `data.*`, `count(*) n`.

@@ -1,8 +1,8 @@
 //! The step between sqlparser's tokeniser and its parser: what Spark's grammar has and sqlparser's lacks.
 //!
 //! Adjacent strings join, backslash escapes mean what they mean in Spark, `1S` and `1.5BD` and every form of interval
-//! literal become calls of a reserved function that the lowering turns into literals, and words that sqlparser treats as
-//! syntax before a parenthesis (`array(`, `struct(`) become plain function names.
+//! literal become calls of a reserved function that the lowering turns into literals, and words that sqlparser treats
+//! as syntax before a parenthesis (`array(`, `struct(`) become plain function names.
 
 use sqlparser::dialect::Dialect;
 use sqlparser::parser::ParserError;
@@ -15,7 +15,8 @@ use super::{errors, literals};
 
 /// The reserved function that carries a number with a suffix: `__number__('1.5D')`.
 pub(super) const NUMBER: &str = "__number__";
-/// The reserved function that carries an interval: `__interval__('5 seconds')` or `__interval__('1-2', 'YEAR TO MONTH')`.
+/// The reserved function that carries an interval: `__interval__('5 seconds')` or `__interval__('1-2', 'YEAR TO
+/// MONTH')`.
 pub(super) const INTERVAL: &str = "__interval__";
 
 /// Words that are plain functions in Spark, but syntax for sqlparser when a parenthesis follows.

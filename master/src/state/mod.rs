@@ -1,5 +1,6 @@
-//! The master's state machine: `apply(now, event) -> actions`, with no I/O and no clock (log lines aside). After each event the
-//! desired state (demands) is compared with the observed one (leases), so that a lost message is made good by the next event.
+//! The master's state machine: `apply(now, event) -> actions`, with no I/O and no clock (log lines aside). After each
+//! event the desired state (demands) is compared with the observed one (leases), so that a lost message is made good by
+//! the next event.
 
 mod applications;
 mod executors;

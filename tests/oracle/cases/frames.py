@@ -34,6 +34,9 @@ cases.rows("filter_forms", ["a", "b", None, ""], lambda df: df.filter("v IS NOT 
 cases.rows("filter_null_condition", ["a", None], lambda df: df.filter(F.col("v") == "a"))
 cases.rows("alias_of_frame", ["x"], lambda df: df.alias("t").select("t.k", F.col("t.v"), "t.*"))
 cases.rows("ambiguous_after_double_alias", ["x"], lambda df: df.select("k", F.col("v").alias("k")).select("k"))
+cases.rows("column_and_star", ["x"], lambda df: df.select("v", "*").select("v", F.upper("v")))
+cases.rows("star_and_column_filtered", ["x"], lambda df: df.select("*", "v").filter("v = 'x'").select("*").select("v", "k"))
+cases.rows("ambiguous_after_alias_and_star", ["x"], lambda df: df.select(F.col("v").alias("v"), "*").select("v"))
 cases.rows("same_name_twice", ["x"], lambda df: df.select("k", F.col("v").alias("k")))
 cases.rows("group_count", ["a", "b", "a", None], lambda df: df.groupBy("v").count(), ordered=False)
 cases.rows("group_many", ["1", "2", "2", None, "10"], lambda df: df.groupBy((F.col("k") % 2).alias("odd")).agg(

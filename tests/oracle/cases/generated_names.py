@@ -37,3 +37,4 @@ cases.rows("bitwise", ["x"], "~k", "~(k + 1)", "k & 1 | 2", "k ^ 3", "~CAST(k AS
 cases.rows("bitwise_api", ["x"], lambda df: df.select(F.bitwise_not("k"), F.col("k").bitwiseAND(1), F.col("k").bitwiseOR(1), F.col("k").bitwiseXOR(1), F.bitwise_not(F.col("k").cast("bigint"))))
 cases.rows("bitwise_not_of_text", ["x"], "~v")
 cases.rows("bitwise_not_of_double", ["x"], "~1.5D")
+cases.rows("json_maps", ['{"a":1}'], "from_json(v, 'map<string,int>')", "from_json(v, 'map<string,int>')['a']", "size(from_json(v, 'map<string,int>'))", "from_json(v, 'a int')", "from_json(v, 'a int').a")

@@ -1,4 +1,4 @@
-//! What must always be true: PROTOCOL 10, checked when something durable appears and at the end.
+//! What must always be true (docs/ARCHITECTURE.md), checked when something durable appears and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 

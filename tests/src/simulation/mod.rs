@@ -1,13 +1,14 @@
-//! A whole cluster's batch protocol under one seed: the real state machines of driver and shards, in a world that delays,
-//! loses, crashes and takes over.
+//! A whole cluster's batch protocol under one seed: the real state machines of driver and shards, in a world that
+//! delays, loses, crashes and takes over.
 //!
 //! ```text
 //! QueryMachine (driver) ── commands ──▶ Executor: ShardMachine, publish ──▶ Slots (a transactional sink)
 //!        └── requests ──▶ Store (lost replies, late arrivals)
 //! ```
 //!
-//! `world` chooses what happens next; `check` holds what must always be true (PROTOCOL 10). With one rule of the protocol
-//! taken away the same checks must fail: that is the proof that they see.
+//! `world` chooses what happens next; `check` holds what must always be true (*What always holds* in
+//! docs/ARCHITECTURE.md). With one mechanism of the protocol taken away the same checks must fail: that is the proof
+//! that they see.
 
 mod check;
 mod driver;
@@ -63,7 +64,8 @@ mod tests {
     fn must_fail(switches: Switches) {
         match run_all(BLIND_SEEDS, switches) {
             Ok(_) => panic!("{BLIND_SEEDS} seeds did not show that a rule is missing"),
-            Err((seed, violation)) => println!("seed {seed}: {}", violation.0),
+            // That it comes to no end would be no proof.
+            Err((seed, violation)) => assert!(!violation.0.starts_with("not finished"), "seed {seed}: {}", violation.0),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A simulated transactional sink (PROTOCOL 6): one slot a shard, fenced by tokens, with a marker in each transaction.
+//! A simulated transactional sink: one slot a shard, fenced by tokens, with a marker in each transaction.
 
 use std::collections::BTreeMap;
 

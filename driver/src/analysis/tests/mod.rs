@@ -23,8 +23,8 @@ impl Catalog for Views {
         None
     }
 
-    fn view(&self, name: &str) -> Option<Relation> {
-        self.0.get(&name.to_lowercase()).cloned()
+    fn view(&self, name: &str) -> Option<Arc<Relation>> {
+        self.0.get(&name.to_lowercase()).cloned().map(Arc::new)
     }
 }
 

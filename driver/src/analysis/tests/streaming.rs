@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The seed's script.
+/// The crash monitor of `examples/`.
 fn crash_monitor() -> RelationNode {
     let parsed = select(
         select(
@@ -32,7 +32,7 @@ fn the_schema_of_the_kafka_source_is_sparks() {
 }
 
 #[test]
-fn the_seeds_script_resolves() {
+fn the_crash_monitor_resolves() {
     let expected = "window struct<start:timestamp,end:timestamp>, user_id string, crash_count bigint";
     assert_eq!(schema(crash_monitor()), expected);
     let analyzed = analyzed(crash_monitor());

@@ -10,7 +10,7 @@ use super::outcome::{Refusal, caught, publish, spark_error, text};
 use super::{Internal, Runner, Running, internal_fault};
 use crate::checkpoint::perform;
 use crate::executors::{OutputRows, to_driver_message};
-use crate::progress::progress;
+use crate::progress::{progress, timestamp};
 use crate::protocol::{
     Action, BatchFailure, BatchReport, Ending, Event, FailureKind, Fault, Phase, StoreReply, Trigger,
 };
@@ -198,7 +198,7 @@ impl Runner {
         if now_us - self.idle_since_us >= self.settings.idle_interval_us {
             self.idle_since_us = now_us;
             if let Some(running) = &self.running {
-                running.query.tell(QueryEvent::Idle);
+                running.query.tell(QueryEvent::Idle(timestamp(now_us)));
             }
         }
     }
