@@ -36,6 +36,7 @@ test:
 
 test-rust:
 	cargo test --locked --workspace
+	cargo test --locked --manifest-path deploy/demo-broker/Cargo.toml
 
 test-python:
 	@directories=(); for directory in tests/python tests/oracle; do \
@@ -43,16 +44,18 @@ test-python:
 	    directories+=("$$directory"); fi; done; \
 	if (( $${#directories[@]} )); then PYTHONDONTWRITEBYTECODE=1 "$(PYTHON)" -m pytest -p no:cacheprovider "$${directories[@]}"; fi
 
-## The house's form, and what clippy says of it: nothing
+## Formatting and clippy: fails on whatever they say
 lint:
 	cargo fmt --check
+	cargo fmt --check --manifest-path deploy/demo-broker/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path deploy/demo-broker/Cargo.toml --all-targets -- -D warnings
 
 ## Broker, master, two workers, load and the crash-monitoring program, for DEMO_SECONDS (600)
 demo: build
 	@scripts/demo.sh
 
-## Pyrite beside real Spark, where Java is present
+## Pyrite beside real Spark (installs Java and Spark)
 bench: build
 	@scripts/setup.sh --bench
 	@scripts/bench.sh

@@ -2,7 +2,7 @@
 
     bin/submit --master 'local[2]' examples/crash_monitoring.py
 
-KAFKA_BROKER and KAFKA_TOPIC name another broker and topic than the lab's.
+KAFKA_BROKER (kafka:9092) and KAFKA_TOPIC (logs) name the broker and the topic.
 """
 import os
 

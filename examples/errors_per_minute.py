@@ -4,7 +4,7 @@
 
 It shows update mode (a window is printed again whenever its numbers change) and a checkpoint: stop the program, submit
 it again with the same folder, and it goes on where it was, with the counts it had.
-KAFKA_BROKER and KAFKA_TOPIC name another broker and topic than the lab's.
+KAFKA_BROKER (kafka:9092) and KAFKA_TOPIC (logs) name the broker and the topic.
 """
 import os
 import sys

@@ -4,7 +4,7 @@
 
 It shows the availableNow trigger: the work of a batch job, in batches of at most 100,000 records, and with a checkpoint,
 so that submitted again it prints only what has come since.
-KAFKA_BROKER and KAFKA_TOPIC name another broker and topic than the lab's.
+KAFKA_BROKER (kafka:9092) and KAFKA_TOPIC (logs) name the broker and the topic.
 """
 import os
 import sys

@@ -3,7 +3,7 @@
     bin/submit --master 'local[2]' examples/severity_counts.py
 
 It shows complete mode: every five seconds the whole table, ordered, as far as there is something new.
-KAFKA_BROKER and KAFKA_TOPIC name another broker and topic than the lab's.
+KAFKA_BROKER (kafka:9092) and KAFKA_TOPIC (logs) name the broker and the topic.
 """
 import os
 

@@ -4,7 +4,7 @@
     scripts/bench.py [--records N] [--live-seconds S] [--rounds N]      with the Python of scripts/setup.sh
 
 Starts a real Kafka, loads the topic with `pyrite loadgen --profile benchmark`, reads it once to warm the page cache,
-then runs both engines in turn and prints one table. Compare figures of one run only: machines and days differ. CPU time
+then runs the engines in turn and prints one table. Compare figures of one run only: machines and days differ. CPU time
 is that of all the engine's processes, sampled from /proc; peak memory is the largest resident size that one of them had
 (Pyrite's `submit` with `local[2]`, which is driver and executor in one, or its executor on a cluster, or Spark's JVM), and
 the largest sum of all, the Python client among them.
@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -28,12 +27,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
-from kafka_broker import KafkaBroker, free_ports, pyrite_home, tail  # noqa: E402
+from kafka_broker import KafkaBroker, free_ports, java, pyrite_home, tail  # noqa: E402
 
 SAMPLE_SECONDS = 0.05
 TIME_LIMIT_SECONDS = 1800
 LIVE_RECORDS_PER_SECOND = 10_000
-# The first seconds of a live run warm up: they are left out of its batches.
+# The first batches of a live run warm up: they are left out where there are more.
 LIVE_WARM_UP_BATCHES = 20
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -210,6 +209,13 @@ def table(runs: dict[str, list[Run]], lives: dict[str, Run], records: int) -> st
     return "\n".join(lines)
 
 
+def has_java() -> bool:
+    try:
+        return bool(java())
+    except RuntimeError:
+        return False
+
+
 def machine() -> str:
     """The machine in words."""
     memory = os.sysconf("SC_PHYS_PAGES") * PAGE / 2**30
@@ -225,7 +231,7 @@ def main() -> None:
     parser.add_argument("--engines", default="Pyrite,Pyrite cluster,Spark")
     arguments = parser.parse_args()
     engines = arguments.engines.split(",")
-    if "Spark" in engines and (not (pyrite_home() / "spark-jars").exists() or shutil.which("java") is None):
+    if "Spark" in engines and (not (pyrite_home() / "spark-jars").exists() or not has_java()):
         print("bench: real Spark is not installed (scripts/setup.sh --bench); Pyrite alone", file=sys.stderr)
         engines.remove("Spark")
     runs: dict[str, list[Run]] = {engine: [] for engine in engines}

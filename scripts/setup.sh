@@ -2,14 +2,14 @@
 # Installs what Pyrite's build, tests and benchmarks need, and nothing twice.
 #
 #   scripts/setup.sh            system packages of the build, and a Python environment with the Spark Connect client
-#   scripts/setup.sh --test     also Java, Apache Kafka, pytest and a Kafka client for Python
-#   scripts/setup.sh --oracle   also real Apache Spark with its Kafka connector (makes the oracle's goldens)
+#   scripts/setup.sh --test     also Java, Apache Kafka, pytest, a Kafka client for Python, and the whole `pyspark`
+#   scripts/setup.sh --oracle   also real Spark's Kafka connector (makes the oracle's goldens)
 #   scripts/setup.sh --bench    the same as --oracle: the benchmark runs real Spark beside Pyrite
 #   scripts/setup.sh --print    only prints where things are, as shell assignments
 #
 # All downloads go to ${PYRITE_HOME:-${XDG_CACHE_HOME:-~/.cache}/pyrite}, outside the checkout. Each finished step
 # leaves a stamp named by its versions, so that a second run does no work. Without the right to install system
-# packages the script names all that is missing in one message and ends with 1.
+# packages the script names all that the step lacks (the build, Java, Maven) in one message and ends with 1.
 set -euo pipefail
 
 readonly spark_version=4.2.0
@@ -227,9 +227,10 @@ python_environment "$venv" client "${client_packages[@]}"
 if [[ $with_test -eq 1 ]]; then
   java_packages
   python_environment "$venv" test "${test_packages[@]}"
+  # Programs are tried with it too, and it is the real Spark of the oracle.
+  python_environment "$spark_venv" spark "${spark_packages[@]}"
   kafka_jars
 fi
 if [[ $with_spark -eq 1 ]]; then
-  python_environment "$spark_venv" spark "${spark_packages[@]}"
   spark_connector_jars
 fi

@@ -86,12 +86,16 @@ def tail(log: Path, lines: int = 30) -> str:
 
 
 class KafkaBroker:
-    """One Kafka node with its own temporary folder. `port` keeps its value over `stop` and `start`."""
+    """One Kafka node with its own temporary folder. `port` keeps its value over `stop` and `start`. `listeners`
+    are more than the plain one, addresses by the name of their protocol; lines of `extra` go to its properties."""
 
-    def __init__(self, port: int | None = None, folder: Path | None = None):
+    def __init__(self, port: int | None = None, folder: Path | None = None, listeners: dict[str, str] | None = None,
+                 extra: list[str] | None = None):
         ports = free_ports(2)
         self.port = port or ports[0]
         self.controller_port = ports[1]
+        self.listeners = listeners or {}
+        self.extra = extra or []
         self._own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="pyrite-kafka-"))
         self.log = self.folder / "server.log"
@@ -179,14 +183,16 @@ class KafkaBroker:
             raise RuntimeError(f"{left} records were not stored in {topic}")
 
     def _properties(self) -> str:
+        more = "".join(f",{protocol}://{address}" for protocol, address in self.listeners.items())
         return "\n".join([
             "process.roles=broker,controller",
             "node.id=1",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}{more}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}{more}",
             "controller.listener.names=CONTROLLER",
-            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+            + "".join(f",{protocol}:{protocol}" for protocol in self.listeners),
             f"log.dirs={self.folder / 'logs'}",
             "offsets.topic.replication.factor=1",
             "transaction.state.log.replication.factor=1",
@@ -198,6 +204,7 @@ class KafkaBroker:
             "group.initial.rebalance.delay.ms=0",
             "auto.create.topics.enable=false",
             "log.segment.bytes=1073741824",
+            *self.extra,
             "",
         ])
 

@@ -346,6 +346,22 @@ def test_what_a_killed_submit_leaves_is_removed_by_the_next(pyrite, tmp_path):
     assert list(temporary.glob("pyrite-*-*")) == []
 
 
+def test_a_terminal_that_closes_stops_the_program_in_order(pyrite, broker, topic, tmp_path):
+    broker.send(topic, ["a"])
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    body = '''
+query = stream(subscribe=os.environ["TOPIC"], startingOffsets="earliest").select("offset").writeStream.format("console").start()
+query.awaitTermination()
+'''
+    process = start(pyrite, body, broker.bootstrap, TOPIC=topic, TMPDIR=str(temporary))
+    process.wait_for("^Batch: 0$", 60)
+    process.popen.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 128 + signal.SIGHUP, process.story()
+    assert list(temporary.iterdir()) == [], "neither its files nor its checkpoint stay"
+    no_trace_of_ours(process)
+
+
 @contextmanager
 def small_disk(folder: Path, megabytes: int):
     """Makes `folder` a small file system where the system lets us, else has files of the commands that follow the words it
@@ -396,3 +412,38 @@ counts.writeStream.outputMode("update").format("console").option("numRows", 1000
     last = {row["word"]: int(row["n"]) for text in (failed.output(), again.output()) for batch in console.batches(text)
             for row in batch.dicts()}
     assert last == {key: 2 for key in keys if key.startswith("00")}
+
+
+def test_a_full_work_disk_fails_the_restore_too(pyrite, broker, topic, tmp_path):
+    keys = [hashlib.md5(str(index).encode()).hexdigest() for index in range(300_000)]
+    for first in range(0, len(keys), 50_000):
+        broker.send(topic, keys[first:first + 50_000])
+    body = '''
+counts = (
+    stream(subscribe=os.environ["TOPIC"], startingOffsets="earliest")
+    .groupBy(col("value").cast("string").alias("word")).agg(count("*").alias("n"))
+    .filter(expr("word LIKE '000%'"))
+)
+counts.writeStream.outputMode("update").format("console").option("numRows", 100000).option("truncate", False) \\
+    .option("checkpointLocation", os.environ["CHECKPOINT"]).trigger(availableNow=True).start().awaitTermination()
+'''
+    small = tmp_path / "small"
+    small.mkdir()
+    environment = {"TOPIC": topic, "CHECKPOINT": str(tmp_path / "checkpoint")}
+    flags = ["--executors", "1", "--executor-memory", "512M", "--conf", "spark.sql.shuffle.partitions=1"]
+    run(pyrite, body, broker.bootstrap, seconds=180, name="first", master="local[1]", flags=flags[4:], **environment)
+    broker.send(topic, keys[:50_000])
+    pyrite.master()
+    with small_disk(small, 3) as limited:
+        worker = pyrite.start("worker", [*limited, BIN / "pyrite", "worker", pyrite.master_url, "--cores", 1, "--memory", "1G",
+                                         "--webui-port", free_ports(1)[0], "--work-dir", small / "work"])
+        failed = start(pyrite, body, broker.bootstrap, master=None, flags=flags, name="failed", **environment)
+        assert failed.wait(120) == 1, failed.story()
+        said = [line for line in failed.errors().splitlines() if "query failed" in line]
+        assert said and str(small) in said[0] and "cannot be written" in said[0] and "--work-dir" in said[0], failed.story()
+        no_trace_of_ours(failed)
+        worker.interrupt()
+    pyrite.worker(1, "1G")
+    again = run(pyrite, body, broker.bootstrap, seconds=180, name="again", master=None, flags=flags, **environment)
+    last = {row["word"]: int(row["n"]) for batch in console.batches(again.output()) for row in batch.dicts()}
+    assert last == {key: 2 for key in keys[:50_000] if key.startswith("000")}

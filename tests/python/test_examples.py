@@ -12,7 +12,7 @@ EXAMPLES = ROOT / "examples"
 
 
 def records(*rows: dict) -> list[str]:
-    """Records as the lab's load generator makes them, with what a test says of each."""
+    """Records as `pyrite loadgen` makes them, with what a test says of each."""
     usual = {"timestamp": "2026-01-01T12:00:05Z", "status": "OK", "severity": "Low", "source_ip": "10.0.0.1",
              "user_id": "user_0", "content": "Request ok"}
     return [json.dumps(usual | row) for row in rows]

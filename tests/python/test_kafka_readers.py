@@ -49,9 +49,13 @@ def read(pyrite, broker, topic: str, reader: str, **options: str) -> list:
     flags = ["--conf", "spark.pyrite.kafka.reader=librdkafka"] if reader == "librdkafka" else []
     program = small_programs.run(pyrite, PROGRAM, broker.bootstrap, name=f"read-{reader}", seconds=90, flags=flags,
                                  TOPIC=topic, OPTIONS=json.dumps(options), PYRITE_LOG="info")
-    chosen = re.findall(r"kafka reader chosen.*reader=\"?(\w+)", program.errors() + program.output())
-    assert chosen == [reader], program.story()
+    assert chosen(program) == [reader], program.story()
     return json.loads(re.search(r"^FOUND (.*)$", program.output(), re.MULTILINE).group(1))
+
+
+def chosen(program) -> list[str]:
+    """Which reader the sources of the program got; it logs at INFO."""
+    return re.findall(r"kafka reader chosen.*reader=\"?(\w+)", program.errors() + program.output())
 
 
 def consumed(broker, topic: str, partitions: int = 1, isolation: str = "read_uncommitted") -> list:
@@ -204,7 +208,7 @@ def test_records_larger_than_a_fetch(pyrite, broker):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_broker_that_goes_away_and_comes_back(pyrite, reader):
-    """Its own broker, killed while a program reads; nothing is lost or read twice."""
+    """Its own broker, killed while a program waits for more; nothing is lost or read twice."""
     from kafka_broker import KafkaBroker
 
     with KafkaBroker() as broker:
@@ -222,8 +226,9 @@ while True:
     query.awaitTermination(0.2)
 query.stop()
 '''
-        program = small_programs.start(pyrite, body, broker.bootstrap, flags=flags)
+        program = small_programs.start(pyrite, body, broker.bootstrap, flags=flags, PYRITE_LOG="info")
         program.wait_for(r"^SEEN 3000 3000$", 60)
+        assert chosen(program) == [reader], program.story()
         broker.kill()
         # Long enough for connections to be refused.
         time.sleep(2)

@@ -237,6 +237,7 @@ def test_compacted_and_empty_partitions_end_their_batches(pyrite, broker):
     while (left := kept(broker, "compacted-away", 1)) > 60:
         assert time.monotonic() < deadline, f"{left} of 100 records are still there"
         broker.send("compacted-away", ["last"], 1, keys=["last"])
+    assert left >= 6, "each key has its newest record"
     program = '''
 frame = stream(subscribe="compacted-away", startingOffsets="earliest", maxOffsetsPerTrigger="7")
 show(frame.select("partition", expr("CAST(key AS STRING) AS k"), expr("CAST(value AS STRING) AS v")))
@@ -256,8 +257,9 @@ def kept(broker, topic: str, partition: int) -> int:
         consumer.assign([TopicPartition(topic, partition, 0)])
         count = 0
         while True:
-            message = consumer.poll(10)
-            if message is None or (message.error() and message.error().code() == KafkaError._PARTITION_EOF):
+            message = consumer.poll(30)
+            assert message is not None, "the consumer waits for ever"
+            if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
                 return count
             count += 1
     finally:

@@ -14,9 +14,7 @@ import small_programs
 from kafka_broker import pyrite_home
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
-# The whole `pyspark` is there after `scripts/setup.sh --oracle`.
 CLIENTS = {"pyspark-client": pyrite_home() / "venv", "pyspark": pyrite_home() / "spark-venv"}
-INSTALLED = [name for name, environment in CLIENTS.items() if (environment / "bin/python").exists()]
 
 
 def python_of(client: str) -> dict[str, str]:
@@ -24,7 +22,7 @@ def python_of(client: str) -> dict[str, str]:
     return {"PYSPARK_PYTHON": str(CLIENTS[client] / "bin/python")}
 
 
-@pytest.mark.parametrize("client", INSTALLED)
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_script_for_a_jvm_cluster_runs_unchanged(pyrite, broker, topic, client):
     severities = ["High", "Low", "High", "Critical", "High", "Low"]
     broker.send(topic, [json.dumps({"user": f"u{n}", "severity": severity}) for n, severity in enumerate(severities)])
@@ -39,7 +37,7 @@ def test_a_script_for_a_jvm_cluster_runs_unchanged(pyrite, broker, topic, client
     assert "`spark://elsewhere:7077` is not used: submit runs it on `local[2]`" in program.errors(), program.story()
 
 
-@pytest.mark.parametrize("client", INSTALLED)
+@pytest.mark.parametrize("client", CLIENTS)
 def test_leftovers_of_a_jvm_cluster_are_imported_and_refused_in_words_that_help(pyrite, client):
     program = pyrite.submit(PROGRAMS / "jvm_leftovers.py", master="local[1]", environment=python_of(client))
     assert program.wait(90) == 0, program.story()
@@ -70,7 +68,7 @@ ENDINGS = {"": 0, "sys.exit(3)": 3, "raise ValueError('on purpose')": 1, "spark.
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("client", INSTALLED)
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_program_with_a_listener_ends_and_its_listener_hears_all(pyrite, broker, topic, client, ending):
     broker.send(topic, ["a", "b", "c"])
     body = LISTENER + ending + "\n"

@@ -2,7 +2,8 @@
 //! brackets, no more: comments and literals are blanked first, so that what they say breaks no rule. What the compiler
 //! or clippy can see is left to them.
 //!
-//! A rule that cannot be kept today has an entry in [`EXCEPTIONS`]; an entry that is no longer needed fails the test too.
+//! A rule that cannot be kept today has an entry in [`EXCEPTIONS`]; an entry that is no longer needed fails the test
+//! too.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -272,8 +273,8 @@ fn marked(code: &[&str], starts: &[&str]) -> Vec<bool> {
     marks
 }
 
-/// The line on which the item that begins on line `start` ends: with its closing brace, or with a `;` before any. Attributes
-/// are passed over, being in brackets.
+/// The line on which the item that begins on line `start` ends: with its closing brace, or with a `;` before any.
+/// Attributes are passed over, being in brackets.
 fn item_end(code: &[&str], start: usize) -> usize {
     let mut depth = 0_usize;
     for (index, line) in code.iter().enumerate().skip(start) {

@@ -4,8 +4,8 @@
 //! DeleteTopics, Produce, Fetch, ListOffsets and InitProducerId. It has no consumer groups, no transactions, no
 //! security and no disk, and forgets its oldest records beyond a bound; tests that prove anything use real Kafka.
 //!
-//! The message formats are the crate `kafka-protocol`'s; ready-made brokers from the registry were tried on paper first:
-//! see `README.md` beside this package.
+//! The message formats are the crate `kafka-protocol`'s; ready-made brokers from the registry were tried on paper
+//! first: see `README.md` beside this package.
 //!
 //! [`batch`] reads the headers of record batches, [`log`] is one partition, [`store`] all topics under one bound of
 //! memory, [`requests`] answers requests, [`connection`] speaks to one client.

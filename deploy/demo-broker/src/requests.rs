@@ -225,7 +225,8 @@ impl Broker {
         ProduceResponse::default().with_responses(responses)
     }
 
-    /// Answers at once when there is something to send or to say, else when there is, or when the client's wait is over.
+    /// Answers at once when there is something to send or to say, else when there is, or when the client's wait is
+    /// over.
     async fn fetch(&self, request: FetchRequest) -> FetchResponse {
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(FETCH_WAIT_MAX);
         let deadline = tokio::time::Instant::now() + wait;
