@@ -354,7 +354,10 @@ def test_a_terminal_that_closes_stops_the_program_in_order(pyrite, broker, topic
 query = stream(subscribe=os.environ["TOPIC"], startingOffsets="earliest").select("offset").writeStream.format("console").start()
 query.awaitTermination()
 '''
+    # Under `nohup` it would be ignored, as it should; a handler of ours is none in the process that we start.
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
     process = start(pyrite, body, broker.bootstrap, TOPIC=topic, TMPDIR=str(temporary))
+    signal.signal(signal.SIGHUP, before)
     process.wait_for("^Batch: 0$", 60)
     process.popen.send_signal(signal.SIGHUP)
     assert process.wait(30) == 128 + signal.SIGHUP, process.story()

@@ -9,5 +9,8 @@
 /// Where in its work directory an executor keeps state; worthless when it has ended.
 pub(crate) const STATE_FOLDER: &str = "state";
 
+/// A file beside it that the executor holds locked as long as it lives.
+pub(crate) const STATE_LOCK: &str = "state.lock";
+
 pub mod daemon;
 pub mod executor;

@@ -12,8 +12,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use serde_json::{Value, json};
 
+use super::floats::{one_nan, one_nan_f32};
 use super::kernel::{Kernel, bad_parameters, elementwise, text_parameter};
-use super::unary::{one_nan, one_nan_f32};
 use crate::cast::{fits, write_decimal};
 use crate::clock::BatchClock;
 use crate::error::{ExceptionKind, SparkError};

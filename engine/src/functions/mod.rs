@@ -13,6 +13,7 @@ mod coercion;
 mod containers;
 mod datetime_pattern;
 mod extremes;
+mod floats;
 mod interval;
 mod java_regex;
 pub mod kernel;

@@ -196,7 +196,7 @@ fn logic(call: &Call<'_>, operator: Operator) -> Result<Built, SparkError> {
     let nullable = left.nullable || right.nullable;
     let expr = if raises(&right.expr) {
         // The right side runs only for the rows that the left one leaves open, as in Spark.
-        let open = guarded(settling(&left.expr, operator).clone(), operator, right.expr);
+        let open = guarded(settling(&left.expr, operator), operator, right.expr);
         Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(open)))
     } else {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)))
@@ -213,17 +213,20 @@ fn guarded(left: Expr, operator: Operator, right: Expr) -> Expr {
     Expr::Case(Case::new(None, vec![branch], Some(Box::new(right))))
 }
 
-/// The part of a chain of conditions that settles the whole: its last guarded side, which is settled where any before it
-/// is. The whole in its place would double with every condition.
-fn settling(chain: &Expr, operator: Operator) -> &Expr {
-    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = chain else { return chain };
-    match right.as_ref() {
-        Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(last) }) if *op == operator => {
-            let guard = guarded(settling(left, operator).clone(), operator, last.as_ref().clone());
-            if when_then_expr.len() == 1 && guard == **right { right } else { chain }
-        }
-        _ => chain,
+/// What is settled where a chain of conditions is. A guarded side is settled where any before it is, so it stands for
+/// them: the whole chain in its place would double with every condition.
+fn settling(chain: &Expr, operator: Operator) -> Expr {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = chain else { return chain.clone() };
+    if *op != operator {
+        return chain.clone();
     }
+    let before = settling(left, operator);
+    if let Expr::Case(Case { expr: None, else_expr: Some(last), .. }) = right.as_ref()
+        && guarded(before.clone(), operator, last.as_ref().clone()) == **right
+    {
+        return right.as_ref().clone();
+    }
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(before), operator, right.clone()))
 }
 
 /// Both sides of `and` and `or` as booleans, with Spark's refusals of other types.

@@ -1,7 +1,8 @@
 //! The work directory: `<work>/<application>/<executor>/{stdout,stderr}`, as Spark's, and the removal of old ones.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use pyrite_common::ids::ApplicationId;
 
 use super::ledger::Key;
-use crate::STATE_FOLDER;
+use crate::{STATE_FOLDER, STATE_LOCK};
 
 /// How much of a log's end is read to find its last line.
 const TAIL_BYTES: u64 = 4_096;
@@ -66,6 +67,46 @@ pub(crate) fn clear_state(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes the state of executors that died with their worker, which nobody else clears. Two workers may share a work
+/// directory: a lock tells the living. Returns how many there were.
+pub(crate) fn clear_states_of_the_dead(work: &Path) -> io::Result<usize> {
+    let mut cleared = 0;
+    for application in applications(work)? {
+        for entry in fs::read_dir(application)? {
+            let executor = entry?.path();
+            if executor.join(STATE_FOLDER).is_dir() && is_dead(&executor)? {
+                clear_state(&executor)?;
+                cleared += 1;
+            }
+        }
+    }
+    Ok(cleared)
+}
+
+fn is_dead(executor: &Path) -> io::Result<bool> {
+    match File::open(executor.join(STATE_LOCK)) {
+        Ok(lock) => match lock.try_lock_shared() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The directories of applications: only what looks like ours, for there may be other things.
+fn applications(work: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(work)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name().to_str().is_some_and(|name| name.starts_with("app-")) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 /// Removes directories of applications that have no executor here and in which nothing changed for `keep`. Returns how
 /// many.
 pub(crate) fn clean(
@@ -75,17 +116,13 @@ pub(crate) fn clean(
     now: SystemTime,
 ) -> io::Result<usize> {
     let mut removed = 0;
-    for entry in fs::read_dir(work)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(application) = name.to_str().map(ApplicationId::new) else { continue };
-        // Only what looks like ours: the directory may have other things in it.
-        let is_ours = application.as_str().starts_with("app-") && entry.file_type()?.is_dir();
-        if !is_ours || running.contains(&application) || changed_since(&entry.path(), now - keep)? {
+    for directory in applications(work)? {
+        let Some(application) = directory.file_name().and_then(OsStr::to_str).map(ApplicationId::new) else { continue };
+        if running.contains(&application) || changed_since(&directory, now - keep)? {
             continue;
         }
         tracing::info!(application = %application, "removing the old work directory");
-        fs::remove_dir_all(entry.path())?;
+        fs::remove_dir_all(&directory)?;
         removed += 1;
     }
     Ok(removed)
@@ -122,6 +159,20 @@ mod tests {
         assert_eq!(last_words(directory.path()).as_deref(), Some("cannot attach to the driver"));
         fs::write(directory.path().join("stderr"), "").expect("written");
         assert_eq!(last_words(directory.path()), None);
+    }
+
+    #[test]
+    fn state_goes_when_its_executor_is_dead() {
+        let work = tempfile::tempdir().expect("a directory");
+        let executor = work.path().join("app-1").join("0");
+        fs::create_dir_all(executor.join(STATE_FOLDER)).expect("made");
+        assert_eq!(clear_states_of_the_dead(work.path()).expect("readable"), 0, "one that has no lock yet");
+        let alive = File::create(executor.join(STATE_LOCK)).expect("made");
+        alive.try_lock().expect("nobody else has it");
+        assert_eq!(clear_states_of_the_dead(work.path()).expect("readable"), 0);
+        drop(alive);
+        assert_eq!(clear_states_of_the_dead(work.path()).expect("readable"), 1);
+        assert!(!executor.join(STATE_FOLDER).exists() && executor.exists());
     }
 
     #[test]

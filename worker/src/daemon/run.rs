@@ -72,6 +72,11 @@ pub async fn start(mut config: WorkerConfig, lifecycle: &Lifecycle) -> Result<Wo
     let work_dir = config.work_dir.clone();
     directory::prove_writable(&work_dir)
         .map_err(|source| WorkerError::WorkDirectory { path: work_dir.clone(), source })?;
+    match directory::clear_states_of_the_dead(&work_dir) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!("removed the state of {count} executors whose worker was killed"),
+        Err(error) => tracing::warn!("state of executors whose worker was killed stays on the disk: {error}"),
+    }
     let host = match &config.host {
         Some(host) => host.clone(),
         None => own_host(&config.masters[0])?,

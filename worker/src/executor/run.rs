@@ -25,7 +25,7 @@ use super::reserve::Reserve;
 use super::shard::{Event, Rocks};
 use super::shuffle::{Inboxes, Listening, Peers, listen};
 use super::{usage, wire};
-use crate::STATE_FOLDER;
+use crate::{STATE_FOLDER, STATE_LOCK};
 
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end waits for work that was cancelled.
@@ -59,6 +59,8 @@ struct Executor {
     inboxes: Inboxes,
     listening: Listening,
     queries: HashMap<String, Query>,
+    /// Locked: a worker must not take the state for a dead executor's.
+    _alive: std::fs::File,
 }
 
 /// A started query.
@@ -86,6 +88,11 @@ impl Executor {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(local("clear", &state)(error)),
             Ok(()) | Err(_) => {}
         }
+        std::fs::create_dir_all(&config.work_dir).map_err(local("make", &config.work_dir))?;
+        // Before there is state, so that no worker takes it for a dead executor's.
+        let lock = config.work_dir.join(STATE_LOCK);
+        let alive = std::fs::File::create(&lock).map_err(local("make", &lock))?;
+        alive.try_lock().map_err(|error| local("lock", &lock)(error.into()))?;
         std::fs::create_dir_all(&state).map_err(local("make", &state))?;
         let memory = MemoryPlan::of(config.memory_bytes);
         let rocks = Arc::new(Rocks::new(memory.state_cache_bytes, memory.write_buffer_bytes, config.cores.min(2))?);
@@ -115,7 +122,7 @@ impl Executor {
         let (received, overlays) = (Reserve::new(memory.receive_bytes), Reserve::new(memory.overlay_bytes));
         let shared = Shared { config, memory, pool, rocks, received, overlays, to_driver, events, runtime, peers };
         let shared = Arc::new(shared);
-        Ok((Self { shared, inboxes, listening, queries: HashMap::new() }, receiver))
+        Ok((Self { shared, inboxes, listening, queries: HashMap::new(), _alive: alive }, receiver))
     }
 
     async fn receive(&mut self, message: Message) {

@@ -15,7 +15,7 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::partition::Row;
+use super::row::Row;
 
 /// Rows of one batch at the most.
 pub(super) const BATCH_ROWS_MAX: usize = 32 * 1024;

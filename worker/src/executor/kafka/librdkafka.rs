@@ -10,7 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{ClientLimits, Context, connect};
 use super::native::PartitionQueue;
-use super::partition::{Client, Drain, PartitionReader, Row, Stop, Trouble};
+use super::partition::{Client, Drain, PartitionReader, Stop, Trouble};
+use super::row::Row;
 
 /// One of librdkafka's clients.
 pub(super) struct LibrdkafkaClient {

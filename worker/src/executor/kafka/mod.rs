@@ -17,6 +17,7 @@ mod partition;
 mod range;
 mod reader;
 mod reading;
+mod row;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::client::Context;
-use super::partition::Row;
+use super::row::Row;
 
 /// Messages taken from librdkafka in one call.
 const BATCH_MESSAGES_MAX: usize = 8192;

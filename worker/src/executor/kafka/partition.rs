@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::columns::ColumnsBuilder;
+use super::row::Row;
 
 /// A client of one cluster for one query.
 pub(super) trait Client: Send + Sync {
@@ -104,22 +105,4 @@ pub(super) struct Trouble {
     pub all_down: bool,
     /// Wrong credentials or certificates: trying again does not help soon.
     pub refused: bool,
-}
-
-/// One record's fields, asked for only where a column wants them.
-pub(super) trait Row {
-    /// Its offset.
-    fn offset(&self) -> i64;
-
-    /// Milliseconds since 1970 and Spark's `timestampType`: -1 none, 0 create time, 1 append time.
-    fn timestamp(&self) -> (i64, i32);
-
-    /// The key's bytes; null is `None`.
-    fn key(&self) -> Option<&[u8]>;
-
-    /// The value's bytes; null is `None`.
-    fn value(&self) -> Option<&[u8]>;
-
-    /// Calls `each` with the name and value of every header, in order. Returns how many there are.
-    fn headers(&self, each: impl FnMut(&[u8], Option<&[u8]>)) -> usize;
 }

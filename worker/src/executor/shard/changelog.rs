@@ -16,9 +16,9 @@ use pyrite_common::error::Kind;
 use pyrite_common::store::{CheckpointStore, StoreError};
 
 use super::entry::take_entry;
+use super::id::ShardId;
 use super::overlay::Overlay;
 use super::spool::Spool;
-use super::store::ShardId;
 
 const MAGIC: &[u8; 4] = b"PYLG";
 const VERSION: u8 = 1;

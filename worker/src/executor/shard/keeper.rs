@@ -15,9 +15,10 @@ use pyrite_common::checkpoint::SnapshotRef;
 use pyrite_common::store::CheckpointStore;
 
 use super::database::Database;
+use super::id::ShardId;
 use super::policy::SnapshotPolicy;
 use super::snapshot::{Frozen, Uploader};
-use super::store::{ShardId, ShardStore};
+use super::store::ShardStore;
 
 /// Times an upload's own that the next one waits: small snapshots are mostly waiting for the disk, and batches wait for
 /// the same disk.

@@ -12,6 +12,7 @@
 mod changelog;
 mod database;
 mod entry;
+mod id;
 mod keeper;
 mod machine;
 mod overlay;
@@ -28,6 +29,7 @@ mod writes;
 
 pub use changelog::{Changelog, ChangelogError, EncodedSection, Footer, Section, Written, write_object};
 pub use database::Database;
+pub use id::ShardId;
 pub use keeper::Keeper;
 pub use machine::{Action, Event, ShardMachine, State, Version};
 pub use overlay::{Overlay, Write};
@@ -35,6 +37,6 @@ pub use policy::{Chain, SnapshotPolicy};
 pub use restore::{ObjectCache, RestoreError, Restored, Restorer};
 pub use rocks::Rocks;
 pub use snapshot::{SnapshotError, Uploader, freeze};
-pub use store::{Opened, PendingWrites, ShardId, ShardStore};
+pub use store::{Opened, PendingWrites, ShardStore};
 pub use view::ShardView;
 pub use writes::{WriteBuffer, WriteError, Writes};

@@ -17,11 +17,11 @@ use rocksdb::{IteratorMode, ReadOptions};
 
 use super::changelog::{Changelog, ChangelogError, Section};
 use super::database::{Database, Writer, new_folder};
+use super::id::ShardId;
 use super::machine::Version;
 use super::policy::Chain;
 use super::rocks::Rocks;
 use super::snapshot::{SnapshotError, download, read_manifest, shared};
-use super::store::ShardId;
 
 /// Why a shard's state could not be read back.
 #[derive(Debug, thiserror::Error)]

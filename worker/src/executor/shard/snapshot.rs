@@ -16,8 +16,8 @@ use rocksdb::checkpoint::Checkpoint;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::database::{Database, Uploaded};
+use super::id::ShardId;
 use super::machine::Version;
-use super::store::ShardId;
 
 const MANIFEST_VERSION: u32 = 1;
 

@@ -8,7 +8,6 @@
 //! which keeps snapshots away, and it goes when the batch does not become the commit.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use parking_lot::Mutex;
 use pyrite_engine::task::{DueIndex, DueUpdate};
 
 use super::database::Database;
+use super::id::ShardId;
 use super::machine::Version;
 use super::overlay::Overlay;
 use super::policy::Chain;
@@ -28,26 +28,6 @@ use crate::executor::reserve::{Holding, Reserve};
 const UNFOLDED_MAX: usize = 8;
 /// And their bytes.
 const UNFOLDED_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// Which state a store holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardId {
-    /// The stateful operator.
-    pub operator: u32,
-    /// Its number in the shard map.
-    pub shard: u32,
-    /// Its first bucket.
-    pub first_bucket: u16,
-    /// Its last bucket.
-    pub last_bucket: u16,
-}
-
-impl ShardId {
-    /// Its buckets.
-    pub fn buckets(&self) -> RangeInclusive<u16> {
-        self.first_bucket..=self.last_bucket
-    }
-}
 
 /// What a batch wrote, until it is committed.
 pub struct PendingWrites {

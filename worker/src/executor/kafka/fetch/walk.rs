@@ -11,7 +11,8 @@ use super::aborted::{Aborted, AbortedTransactions};
 use super::codec::unpack;
 use super::cursor::Cursor;
 use super::record_batch::{BatchError, BatchHeader, Codec, records_of};
-use crate::executor::kafka::partition::{Drain, Row};
+use crate::executor::kafka::partition::Drain;
+use crate::executor::kafka::row::Row;
 
 /// The most one batch may take when unpacked. Kafka bounds a batch only as it is stored, at 1 MiB unless told
 /// otherwise.
