@@ -12,9 +12,11 @@ const LOG_LEVEL: &str = "spark.pyrite.log.level";
 
 /// What a setting changes at once.
 fn heed(key: &str, value: &str) {
-    if key == LOG_LEVEL {
-        // The shim has checked it.
-        let _ = telemetry::set_level(value);
+    if key == LOG_LEVEL
+        && let Err(error) = telemetry::set_level(value)
+    {
+        // From the shim only checked ones come.
+        tracing::warn!("{error}");
     }
 }
 

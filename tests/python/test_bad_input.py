@@ -380,6 +380,21 @@ def small_disk(folder: Path, megabytes: int):
         yield ["bash", "-c", f"trap '' XFSZ; ulimit -f {megabytes * 512}; exec \"$@\"", "small"]
 
 
+def fails_for_want_of_room(pyrite, body: str, broker: str, small: Path, flags: list, environment: dict):
+    """Runs the program on a worker whose work directory has hardly any room. It must fail and say what to do."""
+    pyrite.master()
+    with small_disk(small, 3) as limited:
+        worker = pyrite.start("worker", [*limited, BIN / "pyrite", "worker", pyrite.master_url, "--cores", 1, "--memory", "1G",
+                                         "--webui-port", free_ports(1)[0], "--work-dir", small / "work"])
+        failed = start(pyrite, body, broker, master=None, flags=flags, name="failed", **environment)
+        assert failed.wait(180) == 1, failed.story()
+        said = [line for line in failed.errors().splitlines() if "query failed" in line]
+        assert said and str(small) in said[0] and "cannot be written" in said[0] and "--work-dir" in said[0], failed.story()
+        no_trace_of_ours(failed)
+        worker.interrupt()
+    return failed
+
+
 def test_a_full_work_disk_fails_the_batch_and_costs_nothing(pyrite, broker, topic, tmp_path):
     keys = [hashlib.md5(str(index).encode()).hexdigest() for index in range(100_000)]
     for _ in range(2):
@@ -397,16 +412,7 @@ counts.writeStream.outputMode("update").format("console").option("numRows", 1000
     small.mkdir()
     environment = {"TOPIC": topic, "CHECKPOINT": str(checkpoint)}
     flags = ["--executors", "1", "--executor-memory", "512M", "--conf", "spark.sql.shuffle.partitions=1"]
-    pyrite.master()
-    with small_disk(small, 3) as limited:
-        worker = pyrite.start("worker", [*limited, BIN / "pyrite", "worker", pyrite.master_url, "--cores", 1, "--memory", "1G",
-                                         "--webui-port", free_ports(1)[0], "--work-dir", small / "work"])
-        failed = start(pyrite, body, broker.bootstrap, master=None, flags=flags, **environment)
-        assert failed.wait(180) == 1, failed.story()
-        said = [line for line in failed.errors().splitlines() if "query failed" in line]
-        assert said and str(small) in said[0] and "cannot be written" in said[0] and "--work-dir" in said[0], failed.story()
-        no_trace_of_ours(failed)
-        worker.interrupt()
+    failed = fails_for_want_of_room(pyrite, body, broker.bootstrap, small, flags, environment)
     planned = max(int(path.name) for path in (checkpoint / "offsets").iterdir() if path.name.isdigit())
     committed = max(int(path.name) for path in (checkpoint / "commits").iterdir() if path.name.isdigit())
     assert committed == planned - 1, "the batch failed before its commit"
@@ -436,16 +442,7 @@ counts.writeStream.outputMode("update").format("console").option("numRows", 1000
     flags = ["--executors", "1", "--executor-memory", "512M", "--conf", "spark.sql.shuffle.partitions=1"]
     run(pyrite, body, broker.bootstrap, seconds=180, name="first", master="local[1]", flags=flags[4:], **environment)
     broker.send(topic, keys[:50_000])
-    pyrite.master()
-    with small_disk(small, 3) as limited:
-        worker = pyrite.start("worker", [*limited, BIN / "pyrite", "worker", pyrite.master_url, "--cores", 1, "--memory", "1G",
-                                         "--webui-port", free_ports(1)[0], "--work-dir", small / "work"])
-        failed = start(pyrite, body, broker.bootstrap, master=None, flags=flags, name="failed", **environment)
-        assert failed.wait(120) == 1, failed.story()
-        said = [line for line in failed.errors().splitlines() if "query failed" in line]
-        assert said and str(small) in said[0] and "cannot be written" in said[0] and "--work-dir" in said[0], failed.story()
-        no_trace_of_ours(failed)
-        worker.interrupt()
+    fails_for_want_of_room(pyrite, body, broker.bootstrap, small, flags, environment)
     pyrite.worker(1, "1G")
     again = run(pyrite, body, broker.bootstrap, seconds=180, name="again", master=None, flags=flags, **environment)
     last = {row["word"]: int(row["n"]) for batch in console.batches(again.output()) for row in batch.dicts()}

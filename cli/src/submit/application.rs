@@ -62,7 +62,7 @@ impl Application {
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Application> {
         for (key, value) in submission.settings.iter() {
-            check_setting(key, value).map_err(|error| anyhow::anyhow!("{error}"))?;
+            check_setting(key, value)?;
         }
         let token = Secret::random();
         let (report_failure, failed) = watch::channel(None);

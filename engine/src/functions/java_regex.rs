@@ -17,6 +17,7 @@ pub(super) enum End {
 const LINE_ENDS: &str = r"\n\r\u{85}\u{2028}\u{2029}";
 /// White space is ASCII's in Java, digits and letters of words too.
 const SPACE: &str = r"\x20\t\n\x0B\f\r";
+const DIGIT: &str = "0-9";
 const WORD: &str = "a-zA-Z0-9_";
 const HORIZONTAL: &str = r"\x20\t\u{A0}\u{1680}\u{180E}\u{2000}-\u{200A}\u{202F}\u{205F}\u{3000}";
 const VERTICAL: &str = r"\n\x0B\f\r\u{85}\u{2028}\u{2029}";
@@ -36,12 +37,12 @@ pub(super) fn java_regex(pattern: &str, end: End) -> String {
                     let name: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
                     out.push_str(&property(&name, kind == 'P'));
                 }
-                Some('Z') if classes == 0 => out.push_str(end_of(end)),
+                Some('Z') if classes == 0 => out.push_str(&end_of(end)),
                 Some(escaped) => out.push_str(&escape(escaped)),
                 None => out.push('\\'),
             },
-            '.' if classes == 0 && !flags.contains('s') => out.push_str(&format!("[^{LINE_ENDS}]")),
-            '$' if classes == 0 && !flags.contains('m') => out.push_str(end_of(end)),
+            '.' if classes == 0 && !flags.contains('s') => out.push_str(&class(LINE_ENDS, true)),
+            '$' if classes == 0 && !flags.contains('m') => out.push_str(&end_of(end)),
             other => {
                 match other {
                     '[' => classes += 1,
@@ -55,11 +56,16 @@ pub(super) fn java_regex(pattern: &str, end: End) -> String {
     out
 }
 
-fn end_of(end: End) -> &'static str {
+fn end_of(end: End) -> String {
     match end {
-        End::OfLastLine => r"(?:\r\n|[\n\r\u{85}\u{2028}\u{2029}])?\z",
-        End::OfText => r"\z",
+        End::OfLastLine => format!(r"(?:\r\n|[{LINE_ENDS}])?\z"),
+        End::OfText => r"\z".to_owned(),
     }
+}
+
+/// One character of a set, or one that is not.
+fn class(set: &str, negated: bool) -> String {
+    if negated { format!("[^{set}]") } else { format!("[{set}]") }
 }
 
 /// The letters of all `(?s)` and `(?im:...)`; what one switches off again is not looked at.
@@ -81,19 +87,13 @@ fn quoted(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
 
 /// What a backslash and this character mean.
 fn escape(c: char) -> String {
-    let class = |set: &str| format!("[{set}]");
-    let not = |set: &str| format!("[^{set}]");
+    let negated = c.is_ascii_uppercase();
     match c {
-        'd' => class("0-9"),
-        'D' => not("0-9"),
-        'w' => class(WORD),
-        'W' => not(WORD),
-        's' => class(SPACE),
-        'S' => not(SPACE),
-        'h' => class(HORIZONTAL),
-        'H' => not(HORIZONTAL),
-        'v' => class(VERTICAL),
-        'V' => not(VERTICAL),
+        'd' | 'D' => class(DIGIT, negated),
+        'w' | 'W' => class(WORD, negated),
+        's' | 'S' => class(SPACE, negated),
+        'h' | 'H' => class(HORIZONTAL, negated),
+        'v' | 'V' => class(VERTICAL, negated),
         'R' => format!(r"(?:\r\n|[{VERTICAL}])"),
         'e' => r"\x1B".to_owned(),
         // For Rust the ends of a word.
@@ -110,7 +110,7 @@ fn property(name: &str, negated: bool) -> String {
         "Upper" => "A-Z",
         "ASCII" => r"\x00-\x7F",
         "Alpha" => "a-zA-Z",
-        "Digit" => "0-9",
+        "Digit" => DIGIT,
         "Alnum" => "a-zA-Z0-9",
         "Punct" => r"!-/:-@\[-`\{-~",
         "Graph" => "!-~",
@@ -124,7 +124,7 @@ fn property(name: &str, negated: bool) -> String {
             return format!("\\{letter}{{{}}}", other.strip_prefix("Is").unwrap_or(other));
         }
     };
-    if negated { format!("[^{set}]") } else { format!("[{set}]") }
+    class(set, negated)
 }
 
 #[cfg(test)]
