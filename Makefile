@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 export PYRITE_HOME ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pyrite
 export CARGO_TARGET_DIR ?= $(PYRITE_HOME)/target
+# Property tests draw the same cases each time; another seed looks further.
+export PROPTEST_RNG_SEED ?= 1
 # cargo, when rustup installed it for this user only.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 

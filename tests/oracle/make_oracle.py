@@ -82,17 +82,17 @@ def run_on_spark(names: list[str], bootstrap: str | None, scratch: Path, connect
     return answer
 
 
-def refuse_today(results: dict) -> None:
-    """A golden that tells the day on which it was made is wrong from the next day on."""
-    today = datetime.date.today().isoformat()
+def refuse_today(family: str, results: dict) -> None:
+    """A golden that tells the day on which it was made, as no case of its family does, is wrong from the next day on."""
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     dated = [name for name, result in results.items() if today in json.dumps(result)]
-    if dated:
+    if dated and today not in (HERE / "cases" / f"{family}.py").read_text():
         raise SystemExit(f"make_oracle: the answers of {dated} depend on today's date ({today}); cut it out in the case")
 
 
 def write_golden(family: str, version: str, results: dict) -> Path:
     """One case a line, so that a change of one case is a change of one line."""
-    refuse_today(results)
+    refuse_today(family, results)
     lines = [f"  {json.dumps(name)}: {json.dumps(result, ensure_ascii=False)}" for name, result in results.items()]
     path = HERE / "golden" / f"{family}.json"
     path.write_text(f'{{"made_by": "Apache Spark {version}", "cases": {{\n' + ",\n".join(lines) + "\n}}\n")

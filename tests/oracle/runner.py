@@ -30,7 +30,7 @@ def kafka_functions(bootstrap: str):
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
     # Long enough for all records of a step to go out as one batch, which a reader sees whole or not at all.
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 100})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 1000})
 
     def create_topic(name: str, partitions: int) -> None:
         for future in admin.create_topics([NewTopic(name, partitions, 1, config={"retention.ms": "-1"})]).values():

@@ -30,6 +30,8 @@ from pathlib import Path
 HEAP = "1g"
 START_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 20
+# The longest that a broker lets a transaction stay open; its default of a minute is less than a slow test takes.
+TRANSACTION_MILLIS = 900_000
 
 
 def pyrite_home() -> Path:
@@ -173,14 +175,21 @@ class KafkaBroker:
         """Sends values (str, bytes or None) in order to one partition and waits until all are stored."""
         from confluent_kafka import Producer
 
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        def stored(error, _message) -> None:
+            if error is not None:
+                lost.append(error)
+
+        lost: list = []
+        # Long enough for what is sent at once to be stored as one batch; `flush` does not wait it out.
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 1000})
         for index, value in enumerate(values):
             extra = {} if timestamps is None else {"timestamp": timestamps[index]}
-            producer.produce(topic, value=value, key=None if keys is None else keys[index], partition=partition, **extra)
+            producer.produce(topic, value=value, key=None if keys is None else keys[index], partition=partition,
+                             on_delivery=stored, **extra)
             producer.poll(0)
         left = producer.flush(60)
-        if left:
-            raise RuntimeError(f"{left} records were not stored in {topic}")
+        if left or lost:
+            raise RuntimeError(f"{left + len(lost)} records were not stored in {topic}: {lost[:3]}")
 
     def _properties(self) -> str:
         more = "".join(f",{protocol}://{address}" for protocol, address in self.listeners.items())

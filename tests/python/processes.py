@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(os.environ.get("PYRITE_BIN") or ROOT / "bin")
 START_SECONDS = 30
 STOP_SECONDS = 20
+# Deadlines are those of a quiet machine and only end what hangs: on a busy one all takes a few times as long.
+PATIENCE = 3
 
 
 class Process:
@@ -53,7 +55,7 @@ class Process:
 
     def wait_for(self, pattern: str, seconds: float, count: int = 1) -> str:
         """Waits until standard output or error matches `count` times; gives the standard output."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             ended = not self.alive()
             text = self.output() + self.errors()
@@ -62,15 +64,15 @@ class Process:
             if ended:
                 raise AssertionError(f"{self.name} ended with {self.popen.returncode} before `{pattern}` came:\n{self.story()}")
             if time.monotonic() > deadline:
-                raise AssertionError(f"{self.name}: no `{pattern}` within {seconds} s:\n{self.story()}")
+                raise AssertionError(f"{self.name}: no `{pattern}` within {seconds * PATIENCE} s:\n{self.story()}")
             time.sleep(0.05)
 
     def wait(self, seconds: float) -> int:
         """Waits for its end; gives the exit code."""
         try:
-            return self.popen.wait(seconds)
+            return self.popen.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} did not end within {seconds} s:\n{self.story()}") from None
+            raise AssertionError(f"{self.name} did not end within {seconds * PATIENCE} s:\n{self.story()}") from None
 
     def interrupt(self, seconds: float = STOP_SECONDS) -> int:
         """Ctrl-C to the process alone; gives the exit code."""

@@ -11,7 +11,8 @@ import time
 import pytest
 
 import console
-from kafka_broker import KafkaBroker
+from kafka_broker import TRANSACTION_MILLIS, KafkaBroker
+from processes import PATIENCE
 from small_programs import no_trace_of_ours, rows, run, start
 
 # A query that goes on from a checkpoint and prints partitions and offsets; OPTIONS are more options of the source.
@@ -33,7 +34,7 @@ def printed(process) -> list[dict]:
 
 
 def wait_for_rows(process, count: int, seconds: float = 60) -> list[dict]:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while len(printed(process)) < count:
         assert process.alive() and time.monotonic() < deadline, f"{count} rows wanted\n{process.story()}"
         time.sleep(0.05)
@@ -195,7 +196,8 @@ def test_aborted_records_are_not_seen_and_control_records_end_a_batch(pyrite, br
     from confluent_kafka import Producer
 
     broker.create_topic("transactions")
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "t"})
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "t",
+                         "transaction.timeout.ms": TRANSACTION_MILLIS})
     producer.init_transactions(30)
     for values, ending in ((["a", "b"], "commit"), (["lost"], "abort"), (["c"], "commit"), (["lost"], "abort"), (["open"], "")):
         producer.begin_transaction()

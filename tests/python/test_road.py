@@ -63,9 +63,9 @@ def printed(*texts: str) -> dict:
     return found
 
 
-def expected(count: int = COUNT, settings: log_records.Settings = SETTINGS) -> dict:
+def expected(count: int = COUNT, settings: log_records.Settings = SETTINGS, at_least: int = 100) -> dict:
     answer = log_records.alerts(log_records.records(settings, count))
-    assert len(answer) > 100, "the test's records hold alerts"
+    assert len(answer) >= at_least, "the test's records hold alerts"
     return answer
 
 
@@ -101,8 +101,8 @@ def test_a_cluster_gives_the_same_alerts(pyrite, broker, loaded, answer):
 
 def test_the_crash_monitor_prints_the_right_alerts_on_a_cluster(pyrite, broker, tmp_path):
     """Not a character changed but the broker's address."""
-    # Few users at a calm pace: the script prints at most 20 rows of a batch.
-    settings = log_records.Settings(seed=3, users=6, step_micros=1_000, jitter_millis=2_000)
+    # Few users at a calm pace: the script prints at most 20 rows of a batch, however many windows it closes.
+    settings = log_records.Settings(seed=3, users=2, step_micros=1_000, jitter_millis=2_000)
     broker.create_topic("logs", 2)
     script = tmp_path / "crash_monitoring.py"
     script.write_text((PROGRAMS / "crash_monitoring.py").read_text().replace("kafka:9092", broker.bootstrap))
@@ -118,7 +118,7 @@ def test_the_crash_monitor_prints_the_right_alerts_on_a_cluster(pyrite, broker, 
     program.wait_for(r"^Batch: 0$", 60)
     count = 200_000
     load(pyrite, broker, "logs", settings, count, "--rps", "10000")
-    want = expected(count, settings)
+    want = expected(count, settings, at_least=20)
     deadline = time.monotonic() + 60
     while monitors_alerts(program.output()) != want and time.monotonic() < deadline and program.alive():
         time.sleep(0.1)
@@ -164,6 +164,9 @@ def test_an_executor_that_dies_in_a_batch_costs_no_row(pyrite, broker, loaded, a
         program.wait_for(rf"^Batch: {batch}$", 60)
         executors = executors_of(tmp_path)
         assert executors, "executors run as processes of their own"
+        # Stopped first, so that it dies in the middle of a batch, which waits for it, and not between two.
+        os.kill(executors[0], signal.SIGSTOP)
+        time.sleep(1)
         os.kill(executors[0], signal.SIGKILL)
     assert program.wait(180) == 0, program.story()
     assert printed(program.output()) == answer
@@ -206,7 +209,7 @@ def wait_for_file(path: Path) -> None:
 
 
 def test_the_demo_shows_alerts_and_ends_by_itself(tmp_path):
-    environment = os.environ | {"DEMO_SECONDS": "80", "TMPDIR": str(tmp_path)}
+    environment = os.environ | {"DEMO_SECONDS": "100", "TMPDIR": str(tmp_path)}
     done = subprocess.run([ROOT / "scripts/demo.sh"], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     alerts = re.findall(r"^    \{.*\}  (user_\d+)  (\d+)$", done.stdout, re.MULTILINE)

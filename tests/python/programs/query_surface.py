@@ -369,7 +369,7 @@ def check_triggers():
     assert batches(limited, availableNow=True) == [10, 10, 10]
     assert batches(stream(topic), availableNow=True) == [30]
     assert batches(limited, once=True) == [30]
-    waiting = limited.writeStream.format("noop").trigger(processingTime="1 hour").start()
+    waiting = limited.writeStream.format("noop").trigger(processingTime="10000 days").start()
     wait_until(lambda: waiting.recentProgress and not waiting.status["isTriggerActive"], "the first batch")
     assert [progress.numInputRows for progress in waiting.recentProgress] == [10]
     assert waiting.status["message"] == "Waiting for next trigger", waiting.status

@@ -35,7 +35,7 @@ fn produce(cluster: &MockCluster<'static, DefaultProducerContext>, partition: i3
             BaseRecord::to(TOPIC).partition(partition).key(&key).payload(&text).timestamp(1_000 + value as i64);
         producer.send(record).map_err(|(error, _)| error).expect("queued");
     }
-    producer.flush(Duration::from_secs(10)).expect("sent");
+    producer.flush(Duration::from_secs(60)).expect("sent");
 }
 
 fn schema() -> SchemaRef {
