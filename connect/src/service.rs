@@ -330,7 +330,7 @@ mod tests {
         let source = DataSource { format: Some(format.to_owned()), options, ..DataSource::default() };
         let read = Read { is_streaming: true, read_type: Some(ReadType::DataSource(source)) };
         let relation = Relation { rel_type: Some(relation::RelType::Read(read)), ..Relation::default() };
-        Plan { op_type: Some(plan::OpType::Root(relation)), ..Plan::default() }
+        Plan { op_type: Some(plan::OpType::Root(relation)) }
     }
 
     #[test]
