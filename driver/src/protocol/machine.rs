@@ -47,6 +47,8 @@ pub struct QueryMachine {
     pub(super) shards_at: BTreeMap<u32, String>,
     pub(super) splits_at: BTreeMap<(u32, TopicPartition, i64), String>,
     pub(super) stopping: bool,
+    /// What it fails with once the batch under way is finished.
+    fault: Option<Fault>,
     actions: Vec<Action>,
 }
 
@@ -99,6 +101,7 @@ impl QueryMachine {
             shards_at: BTreeMap::new(),
             splits_at: BTreeMap::new(),
             stopping: false,
+            fault: None,
             actions: Vec::new(),
         }
     }
@@ -116,7 +119,8 @@ impl QueryMachine {
             Event::ExecutorJoined(info) => self.joined(now_us, info),
             Event::ExecutorLost { executor, .. } => self.lost(now_us, &executor),
             Event::QueryRefused { fault, .. } | Event::SourceFailed { fault, fatal: true } => {
-                self.state = self.fail(fault);
+                self.fault.get_or_insert(fault);
+                self.stop();
             }
             Event::Available(availability) => self.available(now_us, availability),
             event => self.dispatch(now_us, event),
@@ -254,7 +258,8 @@ impl QueryMachine {
     }
 
     pub(super) fn finish(&mut self) -> State {
-        self.end(Ending::Finished)
+        let ending = self.fault.take().map_or(Ending::Finished, Ending::Failed);
+        self.end(ending)
     }
 
     pub(super) fn fail(&mut self, fault: Fault) -> State {

@@ -9,6 +9,8 @@ use super::machine::QueryMachine;
 use super::message::{Command, ExecutorKey, PreparedReport};
 use super::spec::PublishBy;
 use super::state::{Batch, Publish, State};
+use super::store::{StoreReply, StoreRequest};
+use super::write::DOUBT_US;
 
 impl QueryMachine {
     /// Every executor has prepared the attempt, and what they prepared is durable.
@@ -33,24 +35,41 @@ impl QueryMachine {
         attempt: AttemptId,
         prepared: BTreeMap<ExecutorKey, PreparedReport>,
     ) -> State {
-        let mut waiting = BTreeSet::new();
-        match self.spec.publish {
-            PublishBy::Nobody => return self.published(now_us, batch, attempt, prepared),
-            PublishBy::Driver => self.act(Action::RunSink { batch: batch.number, attempt }),
-            PublishBy::Executors => {
-                waiting = prepared.keys().cloned().collect();
-                for key in &waiting {
-                    self.send(key, Command::Publish { batch: batch.number, attempt });
-                }
-            }
+        if self.spec.publish == PublishBy::Nobody {
+            return self.published(now_us, batch, attempt, prepared);
         }
-        State::Publish(Publish { batch, attempt, prepared, waiting })
+        let is_doubted = now_us - batch.run_since_us > DOUBT_US;
+        let publish = Publish { batch, attempt, prepared, waiting: BTreeSet::new(), is_doubted };
+        if is_doubted {
+            // Whoever claimed the checkpoint meanwhile puts out the same batch.
+            self.ask(StoreRequest::TermAbove(self.term));
+            return State::Publish(publish);
+        }
+        self.put_out(publish)
+    }
+
+    fn put_out(&mut self, mut publish: Publish) -> State {
+        let (batch, attempt) = (publish.batch.number, publish.attempt);
+        publish.is_doubted = false;
+        if self.spec.publish == PublishBy::Driver {
+            self.act(Action::RunSink { batch, attempt });
+            return State::Publish(publish);
+        }
+        publish.waiting = publish.prepared.keys().cloned().collect();
+        for key in &publish.waiting {
+            self.send(key, Command::Publish { batch, attempt });
+        }
+        State::Publish(publish)
     }
 
     pub(super) fn on_publish(&mut self, now_us: i64, mut publish: Publish, event: Event) -> State {
         let is_ours =
             |number: u64, of: AttemptId, publish: &Publish| number == publish.batch.number && of == publish.attempt;
         match event {
+            Event::Store { reply, .. } if publish.is_doubted => match reply {
+                StoreReply::TermAbove(None) => self.put_out(publish),
+                reply => self.unexpected(reply),
+            },
             Event::SinkDone { batch, attempt } if is_ours(batch, attempt, &publish) => {
                 self.published(now_us, publish.batch, publish.attempt, publish.prepared)
             }

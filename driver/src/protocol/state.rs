@@ -218,6 +218,8 @@ pub(super) struct Publish {
     pub attempt: AttemptId,
     pub prepared: BTreeMap<ExecutorKey, PreparedReport>,
     pub waiting: BTreeSet<ExecutorKey>,
+    /// Nothing went out yet, for the batch ran long: is the checkpoint still ours?
+    pub is_doubted: bool,
 }
 
 #[derive(Debug)]

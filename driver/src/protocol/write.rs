@@ -6,7 +6,7 @@ use super::store::{Body, LogName, StoreReply, StoreRequest};
 const TRIES_MAX: u32 = 6;
 const BACKOFF_FIRST_US: i64 = 50_000;
 /// No driver claims a checkpoint and runs as many batches as it retains in less.
-const DOUBT_US: i64 = 100_000;
+pub(super) const DOUBT_US: i64 = 100_000;
 
 /// A creation under way.
 #[derive(Debug)]

@@ -94,7 +94,7 @@ impl Driver {
             app: shared.app_name.borrow().clone(),
             executors: shared.executors.clone(),
             queries: shared.queries.clone(),
-            clock: shared.clock,
+            clock: shared.clock.clone(),
             started: sender,
         };
         lifecycle::spawn("query", Runner::run(start));

@@ -1,4 +1,4 @@
-//! Drivers that were overtaken while nothing happened, and rows that the driver could not keep.
+//! Drivers that were overtaken, sources that fail, and rows that the driver could not keep.
 
 use pyrite_common::checkpoint::TermFile;
 
@@ -121,4 +121,40 @@ fn rows_that_are_lost_at_the_sink_come_with_another_attempt() {
     let again = world.prepare(&mut machine, None);
     assert!(again.attempt > run.attempt);
     assert_eq!((world.sunk.as_slice(), &world.ending), ([0].as_slice(), &Some(Ending::Finished)));
+}
+
+#[test]
+fn a_driver_that_was_overtaken_while_its_batch_ran_puts_nothing_out() {
+    for overtaken in [false, true] {
+        let mut world = World { latest: vec![10], ..World::default() };
+        let mut machine = started(&mut world, QuerySpec { watermarks: vec![], ..spec("old") });
+        world.now_us += 20_000_000;
+        if overtaken {
+            world.objects.insert(LogName::Term(2), claim("new"));
+        }
+        world.prepare(&mut machine, None);
+        assert_eq!(world.sunk.is_empty(), overtaken);
+        assert_eq!(matches!(world.ending, Some(Ending::Superseded(_))), overtaken, "{:?}", world.ending);
+    }
+}
+
+#[test]
+fn a_source_that_fails_for_good_lets_what_was_put_out_be_committed() {
+    let fatal = || Event::SourceFailed { fault: Fault::new("records are gone"), fatal: true };
+    let mut world = World { latest: vec![10], ..World::default() };
+    let mut machine = started(&mut world, QuerySpec { trigger: Trigger::Default, watermarks: vec![], ..spec("d") });
+    let (from, run) = world.runs.pop_front().expect("a batch runs");
+    let prepared = Event::Prepared { from, batch: 0, attempt: run.attempt, report: Box::default() };
+    machine.apply(world.now_us, prepared);
+    assert_eq!(machine.status().phase, Phase::Publish);
+    world.apply(&mut machine, fatal());
+    assert_eq!(world.ending, None);
+    world.apply(&mut machine, Event::SinkDone { batch: 0, attempt: run.attempt });
+    assert_eq!((world.reports.len(), world.objects.contains_key(&LogName::Commit(0))), (1, true));
+    assert!(matches!(&world.ending, Some(Ending::Failed(fault)) if fault.message == "records are gone"));
+    // Before anything is put out it ends at once.
+    let mut world = World { latest: vec![10], ..World::default() };
+    let mut machine = started(&mut world, spec("e"));
+    world.apply(&mut machine, fatal());
+    assert!(matches!(&world.ending, Some(Ending::Failed(fault)) if fault.message == "records are gone"));
 }

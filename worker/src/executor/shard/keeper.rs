@@ -1,16 +1,18 @@
 //! The keeper of one query's shards: folds committed overlays into the databases and makes snapshots, on threads of
 //! its own, off the path of the batches.
 //!
-//! One snapshot is on its way at a time, and between two the disk gets a rest: a shard that is due meanwhile stays so,
-//! and is looked at again with its next fold.
+//! One snapshot is on its way at a time, and between two the disk gets a rest. Shards that are due meanwhile stand in
+//! line, and their turns come in the order in which they did: what a restore replays is bounded by the policy and by
+//! the time that one round of the line takes.
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use pyrite_common::checkpoint::SnapshotRef;
 use pyrite_common::store::CheckpointStore;
 
@@ -43,16 +45,36 @@ struct Desk {
     policy: SnapshotPolicy,
     uploader: Uploader,
     finished: Mutex<Vec<SnapshotRef>>,
-    turn: Mutex<Turn>,
+    line: Mutex<Line>,
+    /// Rung when a shard enters the line, and at the end.
+    bell: Condvar,
     is_stopping: AtomicBool,
 }
 
-/// When the uploading thread takes its next snapshot.
-enum Turn {
-    /// It has one.
-    Busy,
-    /// From then on.
-    After(Instant),
+/// The shards that wait for a snapshot, each once.
+#[derive(Default)]
+struct Line {
+    /// One that has gone meanwhile leaves only its place.
+    shards: VecDeque<(ShardId, Weak<ShardStore>)>,
+    ids: BTreeSet<ShardId>,
+}
+
+impl Line {
+    fn enter(&mut self, shard: &Arc<ShardStore>) {
+        if self.ids.insert(shard.id()) {
+            self.shards.push_back((shard.id(), Arc::downgrade(shard)));
+        }
+    }
+
+    fn next(&mut self) -> Option<Arc<ShardStore>> {
+        loop {
+            let (id, shard) = self.shards.pop_front()?;
+            self.ids.remove(&id);
+            if let Some(shard) = shard.upgrade() {
+                return Some(shard);
+            }
+        }
+    }
 }
 
 impl Keeper {
@@ -62,17 +84,17 @@ impl Keeper {
             policy,
             uploader: Uploader::new(store, codec),
             finished: Mutex::default(),
-            turn: Mutex::new(Turn::After(Instant::now())),
+            line: Mutex::default(),
+            bell: Condvar::new(),
             is_stopping: AtomicBool::new(false),
         });
         let (chores, inbox) = channel();
-        let (frozen, uploads) = sync_channel(1);
         let mut keeper = Self { chores: Some(chores), threads: Vec::new(), desk: desk.clone() };
         let folding = desk.clone();
         let folder = std::thread::Builder::new().name("state-fold".to_owned());
-        keeper.threads.push(folder.spawn(move || folding.fold_all(&inbox, &frozen))?);
+        keeper.threads.push(folder.spawn(move || folding.fold_all(&inbox))?);
         let uploader = std::thread::Builder::new().name("state-upload".to_owned());
-        keeper.threads.push(uploader.spawn(move || desk.upload_all(&uploads))?);
+        keeper.threads.push(uploader.spawn(move || desk.upload_all())?);
         Ok(keeper)
     }
 
@@ -117,7 +139,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.desk.is_stopping.store(true, Ordering::Release);
+        self.desk.stop();
         self.chores = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -130,7 +152,14 @@ impl Desk {
         self.is_stopping.load(Ordering::Acquire)
     }
 
-    fn fold_all(&self, inbox: &Receiver<Chore>, frozen: &SyncSender<Frozen>) {
+    fn stop(&self) {
+        // Under the lock: who has looked and not yet fallen asleep would not hear the bell.
+        let _line = self.line.lock();
+        self.is_stopping.store(true, Ordering::Release);
+        self.bell.notify_all();
+    }
+
+    fn fold_all(&self, inbox: &Receiver<Chore>) {
         while let Ok(chore) = inbox.recv() {
             match chore {
                 Chore::Close(database) => drop(database),
@@ -139,32 +168,42 @@ impl Desk {
                     fold(&shard);
                     // Also when there was nothing to fold: batches that lack memory do it themselves.
                     if self.policy.is_due(shard.id().shard, shard.chain()) {
-                        self.hand_over(&shard, frozen);
+                        self.line.lock().enter(&shard);
+                        self.bell.notify_all();
                     }
                 }
             }
         }
     }
 
-    /// Freezes the shard for the uploading thread, if it is that thread's time.
-    fn hand_over(&self, shard: &ShardStore, frozen: &SyncSender<Frozen>) {
-        if !matches!(*self.turn.lock(), Turn::After(time) if time <= Instant::now()) {
-            return;
-        }
-        if let Some(files) = freeze(shard) {
-            *self.turn.lock() = Turn::Busy;
-            // Nothing else is in the channel, so this does not wait; an end of the other thread ends snapshots only.
-            let _ = frozen.send(files);
+    fn upload_all(&self) {
+        while let Some(shard) = self.next_in_line() {
+            let started = Instant::now();
+            // One that is between two versions now comes again with its next fold.
+            if let Some(frozen) = freeze(&shard) {
+                drop(shard);
+                self.upload(frozen, &|| self.is_stopping());
+                self.rest((started.elapsed() * REST_FACTOR).min(REST_MAX));
+            }
         }
     }
 
-    fn upload_all(&self, uploads: &Receiver<Frozen>) {
-        while let Ok(frozen) = uploads.recv() {
-            let started = Instant::now();
-            self.upload(frozen, &|| self.is_stopping());
-            let rest = (started.elapsed() * REST_FACTOR).min(REST_MAX);
-            *self.turn.lock() = Turn::After(Instant::now() + rest);
+    /// Waits for a shard that is due. `None`: the end has come.
+    fn next_in_line(&self) -> Option<Arc<ShardStore>> {
+        let mut line = self.line.lock();
+        while !self.is_stopping() {
+            match line.next() {
+                Some(shard) => return Some(shard),
+                None => self.bell.wait(&mut line),
+            }
         }
+        None
+    }
+
+    fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        let mut line = self.line.lock();
+        while !self.is_stopping() && !self.bell.wait_until(&mut line, end).timed_out() {}
     }
 
     fn upload(&self, frozen: Frozen, cancelled: &dyn Fn() -> bool) {

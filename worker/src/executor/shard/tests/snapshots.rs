@@ -1,5 +1,6 @@
 //! Who makes snapshots, when, and that what restores replay stays bounded.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -40,6 +41,28 @@ fn the_keeper_folds_and_makes_snapshots() {
         assert_eq!(shard.chain(), Chain::default());
     }
     assert_eq!(content(&shard.view()), model);
+}
+
+#[test]
+fn shards_that_are_due_at_once_all_get_their_snapshot() {
+    let world = World::new();
+    let keeper = keeper(&world, 1);
+    let shards: Vec<_> = (0..16).map(|index| Arc::new(world.shard(index, 0, 1023))).collect();
+    for shard in &shards {
+        stage_and_promote(shard, 0, &writes(0, 0, 1023));
+        keeper.fold(shard.clone());
+    }
+    let (start, mut made) = (Instant::now(), BTreeSet::new());
+    while made.len() < shards.len() {
+        made.extend(keeper.take_finished().iter().map(|snapshot| snapshot.shard));
+        assert!(start.elapsed() < PATIENCE, "only {made:?}");
+        std::thread::yield_now();
+    }
+    // One that goes while it waits keeps nobody.
+    let gone = Arc::downgrade(&shards[0]);
+    drop(shards);
+    drop(keeper);
+    assert!(gone.upgrade().is_none());
 }
 
 #[test]
