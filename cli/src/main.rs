@@ -2,23 +2,23 @@
 
 mod daemon;
 mod executor;
+mod leave;
 mod loadgen;
 mod settings;
 mod submit;
 mod usage;
 
-use std::process::ExitCode;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    match usage::parse(std::env::args_os()) {
+fn main() {
+    let code = match usage::parse(std::env::args_os()) {
         Ok(usage::Command::Master(args)) => usage::exit(daemon::master(&args)),
         Ok(usage::Command::Worker(args)) => usage::exit(daemon::worker(&args)),
         Ok(usage::Command::Executor(args)) => usage::exit(executor::run(args)),
         Ok(usage::Command::Loadgen(args)) => usage::exit(loadgen::run(args)),
         Ok(usage::Command::Submit(arguments)) => submit::run(&arguments),
-        Err(shown) => shown,
-    }
+        Err(code) => code,
+    };
+    leave::leave(code)
 }

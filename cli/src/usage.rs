@@ -2,14 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::loadgen::LoadgenArgs;
 
 /// The exit code of a wrong command line, as of most programs.
-const USAGE_EXIT_CODE: u8 = 2;
+const USAGE_EXIT_CODE: i32 = 2;
 
 /// Spark Structured Streaming programs, unmodified, on a cluster written in Rust.
 #[derive(Parser, Debug)]
@@ -130,7 +129,7 @@ pub(crate) struct ExecutorArgs {
 }
 
 /// Reads the command line. The error has been printed (help and version too).
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, ExitCode> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, i32> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let called_as = arguments.first().map(Path::new).and_then(Path::file_name);
     if called_as.is_some_and(|name| name == OsStr::new("submit") || name == OsStr::new("spark-submit")) {
@@ -146,19 +145,19 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         // Nothing helps when even this cannot be printed.
         let _ = error.print();
         match error.use_stderr() {
-            true => ExitCode::from(USAGE_EXIT_CODE),
-            false => ExitCode::SUCCESS,
+            true => USAGE_EXIT_CODE,
+            false => 0,
         }
     })
 }
 
 /// Prints an error with its causes, once, and makes the exit code.
-pub(crate) fn exit(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn exit(result: anyhow::Result<()>) -> i32 {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("pyrite: error: {}", pyrite_common::error::chain(error.as_ref()));
-            ExitCode::FAILURE
+            1
         }
     }
 }

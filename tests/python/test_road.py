@@ -17,7 +17,7 @@ import pytest
 
 import console
 import log_records
-from processes import ROOT, Pyrite, executors_of
+from processes import PATIENCE, ROOT, Pyrite, executors_of
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 COUNT = 300_000
@@ -191,6 +191,16 @@ def test_a_second_driver_on_a_checkpoint_takes_over_and_the_first_says_so(pyrite
     printed(first.output(), second.output())
 
 
+def test_hundreds_of_shards_all_get_their_snapshots_and_close_at_ctrl_c(pyrite, broker, topic, tmp_path):
+    """One snapshot is made at a time, so each shard must get its turn, and the end must wait for the databases."""
+    checkpoint, shards = tmp_path / "checkpoint", 150
+    pyrite.loadgen(broker.bootstrap, topic, "--rps", "2000")
+    program = job(pyrite, broker, topic, checkpoint, shards=shards, master="local[2]", JOB_TRIGGER="default")
+    for shard in range(shards):
+        wait_for_file(checkpoint / "state" / "snap" / "0" / str(shard))
+    assert program.interrupt() == 130, program.story()
+
+
 def wait_for_term(checkpoint: Path, term: int) -> None:
     """Waits until a driver has claimed the checkpoint with this term."""
     wait_for_file(checkpoint / "terms" / str(term))
@@ -202,9 +212,9 @@ def wait_for_commit(checkpoint: Path, batch: int) -> None:
 
 
 def wait_for_file(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * PATIENCE
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} does not come: {sorted(other.name for other in path.parent.iterdir())}"
+        assert time.monotonic() < deadline, f"{path} does not come: {sorted(path.parent.parent.glob('*/*'))}"
         time.sleep(0.05)
 
 

@@ -31,8 +31,8 @@ const LOCAL_MEMORY_BYTES: u64 = 1 << 30;
 const LOCAL_EXECUTOR: &str = "driver";
 /// How long running queries may take to stop at a good place.
 const QUERIES_DEADLINE: Duration = Duration::from_secs(10);
-/// How long executors may take to hear of the end.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(200);
+/// How long the executor of `local[N]` may take to end its work and close its databases.
+const EXECUTOR_DEADLINE: Duration = Duration::from_secs(12);
 
 /// A running application.
 pub(super) struct Application {
@@ -103,7 +103,7 @@ impl Application {
     }
 
     /// Stops what runs, lets the executors go, and tells the master.
-    pub async fn end(self, is_failure: bool) {
+    pub async fn end(mut self, is_failure: bool) {
         if timeout(QUERIES_DEADLINE, self.driver.stop()).await.is_err() {
             tracing::warn!("some queries did not stop in time; their checkpoints hold");
         }
@@ -111,7 +111,12 @@ impl Application {
         match self.master {
             Some(master) => master.finish(is_failure, "").await,
             // The executor in this process has nobody else to wait for it.
-            None => tokio::time::sleep(SHUTDOWN_DEADLINE).await,
+            None => {
+                let ended = timeout(EXECUTOR_DEADLINE, self.failed.wait_for(Option::is_some)).await;
+                if ended.is_err() {
+                    tracing::warn!("clients and databases did not close in time");
+                }
+            }
         }
     }
 }

@@ -14,7 +14,6 @@ mod submission;
 mod terminal;
 mod user;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,6 +27,7 @@ use self::flags::Request;
 use self::python::Outcome;
 use self::scratch::ScratchDirectory;
 use self::submission::Submission;
+use crate::leave::leave;
 use crate::usage::SubmitArguments;
 
 /// What `--verbose` shows.
@@ -38,15 +38,15 @@ const LOG_LEVEL: &str = "spark.log.level";
 const STOP_DEADLINE: Duration = Duration::from_millis(300);
 
 /// Runs `submit` to its end.
-pub(crate) fn run(arguments: &SubmitArguments) -> ExitCode {
+pub(crate) fn run(arguments: &SubmitArguments) -> i32 {
     match flags::parse(&arguments.arguments) {
         Ok(Request::Help) => {
             print!("{}", flags::HELP);
-            ExitCode::SUCCESS
+            0
         }
         Ok(Request::Version) => {
             println!("pyrite {}, as Spark {}", env!("CARGO_PKG_VERSION"), pyrite_connect::SPARK_VERSION);
-            ExitCode::SUCCESS
+            0
         }
         Ok(Request::Run(parsed)) => {
             telemetry::init(if parsed.verbose { VERBOSE_LEVELS } else { telemetry::PROGRAM_LEVELS });
@@ -61,13 +61,13 @@ pub(crate) fn run(arguments: &SubmitArguments) -> ExitCode {
     }
 }
 
-/// 0 to 255, as a process ends.
-fn code_of(result: anyhow::Result<i32>) -> ExitCode {
+/// The exit code; an error has been printed.
+fn code_of(result: anyhow::Result<i32>) -> i32 {
     match result {
-        Ok(code) => ExitCode::from(u8::try_from(code & 0xff).expect("one byte")),
+        Ok(code) => code,
         Err(error) => {
             eprintln!("submit: error: {}", pyrite_common::error::chain(error.as_ref()));
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -131,7 +131,7 @@ async fn drive(submission: &Submission, directory: &std::path::Path) -> anyhow::
     tokio::select! {
         () = application.end(is_failure) => {}
         second = signals.second(), if matches!(outcome, Ok(Outcome::Stopped { .. })) => {
-            std::process::exit(second.exit_code())
+            leave(second.exit_code())
         }
     }
     lifecycle.shutdown();

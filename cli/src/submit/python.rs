@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::submission::Submission;
 use super::terminal;
+use crate::leave::leave;
 
 /// How long a program that was asked to end may take.
 const END_GRACE: Duration = Duration::from_secs(15);
@@ -120,7 +121,7 @@ pub(super) async fn wait(
                 code = end(&mut child, signal, shares_ctrl_c && signal == Signal::Interrupt) => Outcome::Stopped { code },
                 second = signals.second() => {
                     kill(&mut child).await;
-                    std::process::exit(second.exit_code());
+                    leave(second.exit_code());
                 }
             }
         }

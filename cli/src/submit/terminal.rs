@@ -1,5 +1,5 @@
-//! The system calls with which the program's process is signalled and tied to this one. The only `unsafe` code of the
-//! command line.
+//! The system calls with which the program's process is signalled and tied to this one. With `leave.rs` the only
+//! `unsafe` code of the command line.
 //!
 //! Contract: every call takes plain numbers and touches no memory of ours; what runs between fork and exec is
 //! async-signal-safe.

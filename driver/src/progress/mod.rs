@@ -26,17 +26,10 @@ pub fn timestamp(us: i64) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The progress of a committed batch. `previous_us`: when the trigger before it began. `sink_rows`: what the driver's
-/// sink was given, where it differs from what the executors emitted. `uploads` has heard of the batch.
-pub fn progress(
-    identity: &Identity,
-    report: &BatchReport,
-    uploads: &Uploads,
-    previous_us: Option<i64>,
-    sink_rows: Option<u64>,
-) -> Value {
+/// The progress of a committed batch. `sink_rows`: what the driver's sink was given, where it differs from what the executors emitted. `uploads` has heard of the batch.
+pub fn progress(identity: &Identity, report: &BatchReport, uploads: &Uploads, sink_rows: Option<u64>) -> Value {
     let rates = Rates {
-        input_seconds: previous_us.map(|previous| (report.started_us - previous) as f64 / 1e6),
+        input_seconds: report.previous_us.map(|previous| (report.started_us - previous) as f64 / 1e6),
         processing_seconds: report.durations.trigger_execution_us as f64 / 1e6,
     };
     let rows = report.input_rows();
@@ -193,6 +186,7 @@ mod tests {
             batch: 4,
             attempt: AttemptId::new(1, 5),
             started_us: 1_700_000_001_000_000,
+            previous_us: Some(1_700_000_000_000_000),
             ended_us: 1_700_000_001_500_000,
             durations: Durations { trigger_execution_us: 500_000, add_batch_us: 400_000, ..Durations::default() },
             starts: offsets(r#"{"logs":{"0":10,"1":20}}"#),
@@ -245,7 +239,7 @@ mod tests {
 
     #[test]
     fn fields_and_their_order_are_sparks() {
-        let progress = progress(&identity(), &report(), &Uploads::default(), Some(1_700_000_000_000_000), None);
+        let progress = progress(&identity(), &report(), &Uploads::default(), None);
         let keys: Vec<&String> = progress.as_object().unwrap().keys().collect();
         let expected = [
             "id",
@@ -285,7 +279,7 @@ mod tests {
     fn bytes_behind_are_told_where_they_can_be_known() {
         let with = |latest: &str, sources: Vec<SourceCounts>| {
             let report = BatchReport { latest: vec![Offsets::parse(latest).unwrap()], sources, ..report() };
-            let progress = progress(&identity(), &report, &Uploads::default(), None, None);
+            let progress = progress(&identity(), &report, &Uploads::default(), None);
             progress["sources"][0]["metrics"].get("estimatedTotalBytesBehindLatest").cloned()
         };
         assert_eq!(with(r#"{"logs":{"0":115,"1":20}}"#, vec![]), None);
@@ -294,8 +288,9 @@ mod tests {
 
     #[test]
     fn a_first_batch_has_no_start_and_no_rate_that_is_no_number() {
-        let report = BatchReport { batch: 0, durations: Durations::default(), sources: vec![], ..report() };
-        let progress = progress(&identity(), &report, &Uploads::default(), None, Some(9));
+        let report =
+            BatchReport { batch: 0, previous_us: None, durations: Durations::default(), sources: vec![], ..report() };
+        let progress = progress(&identity(), &report, &Uploads::default(), Some(9));
         assert!(progress["sources"][0]["startOffset"].is_null());
         assert_eq!(progress["inputRowsPerSecond"].as_f64(), Some(0.0));
         assert!(progress.get("processedRowsPerSecond").is_none());

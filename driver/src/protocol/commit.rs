@@ -14,6 +14,7 @@ use super::state::{Batch, Commit, State};
 use super::store::{Body, LogName, StoreReply, StoreRequest};
 use super::watermark::{Watermarks, behind};
 use super::write::{Progress, Write};
+use crate::source::limits::distance;
 
 impl QueryMachine {
     pub(super) fn commit(
@@ -104,7 +105,9 @@ impl QueryMachine {
         self.take_position(batch.number, &file, &batch.file);
         self.send_all(&Command::Committed { batch: batch.number, attempt });
         self.batches_run += 1;
-        self.rate.observe(report.input_rows(), batch.run_since_us + batch.times.add_batch_us - batch.try_since_us);
+        // Offsets, as limits cut them: a compacted topic has fewer records.
+        let offsets = report.starts.iter().zip(&report.ends).map(|(start, end)| distance(start, end)).sum();
+        self.rate.observe(offsets, batch.run_since_us + batch.times.add_batch_us - batch.try_since_us);
         self.act(Action::Report(Box::new(report)));
         self.act(Action::DropRows { attempt });
         if self.spec.rules.publish_before_commit {
@@ -147,6 +150,7 @@ impl QueryMachine {
             batch: batch.number,
             attempt,
             started_us: batch.started_us,
+            previous_us: self.triggers_us.1,
             ended_us: now_us,
             durations,
             starts: (0..sources).map(|source| extra.start(source).unwrap_or_default()).collect(),

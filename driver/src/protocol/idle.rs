@@ -56,6 +56,7 @@ impl QueryMachine {
 
     fn begin_trigger(&mut self, now_us: i64) -> State {
         self.due_us = next_due(self.spec.trigger, now_us);
+        self.trigger_began(now_us);
         if let Some(target) = self.target.clone() {
             return self.decide(now_us, now_us, target);
         }

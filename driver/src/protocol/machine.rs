@@ -34,6 +34,8 @@ pub struct QueryMachine {
     pub(super) poll: Poll,
     /// The fixed end of an availableNow run.
     pub(super) target: Option<Availability>,
+    /// When the newest trigger and the one before it began.
+    pub(super) triggers_us: (Option<i64>, Option<i64>),
     /// When the trigger next fires.
     pub(super) due_us: i64,
     /// When an idle query looks for a higher term again.
@@ -93,6 +95,7 @@ impl QueryMachine {
             watermarks: Watermarks::default(),
             poll: Poll::default(),
             target: None,
+            triggers_us: (None, None),
             due_us: i64::MIN,
             look_us: i64::MIN,
             rate: RateMeter::default(),
@@ -244,6 +247,10 @@ impl QueryMachine {
         self.poll.open = true;
         self.poll.answer = None;
         self.act(Action::Poll { generation: self.poll.generation, known });
+    }
+
+    pub(super) fn trigger_began(&mut self, now_us: i64) {
+        self.triggers_us = (Some(now_us), self.triggers_us.0);
     }
 
     /// Unique to one try of one write.

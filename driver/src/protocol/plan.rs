@@ -94,6 +94,7 @@ impl QueryMachine {
     /// Runs a plan that stands in the checkpoint already.
     pub(super) fn run_plan(&mut self, now_us: i64, file: OffsetsFile) -> State {
         let file = self.completed(file);
+        self.trigger_began(now_us);
         let batch = self.batch(now_us, file, Vec::new(), now_us, Durations::default());
         self.start_try(now_us, batch)
     }

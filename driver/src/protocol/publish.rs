@@ -35,11 +35,13 @@ impl QueryMachine {
         attempt: AttemptId,
         prepared: BTreeMap<ExecutorKey, PreparedReport>,
     ) -> State {
-        if self.spec.publish == PublishBy::Nobody {
-            return self.published(now_us, batch, attempt, prepared);
-        }
+        let waiting = match self.spec.publish {
+            PublishBy::Nobody => return self.published(now_us, batch, attempt, prepared),
+            PublishBy::Driver => BTreeSet::new(),
+            PublishBy::Executors => prepared.keys().cloned().collect(),
+        };
         let is_doubted = now_us - batch.run_since_us > DOUBT_US;
-        let publish = Publish { batch, attempt, prepared, waiting: BTreeSet::new(), is_doubted };
+        let publish = Publish { batch, attempt, prepared, waiting, is_doubted };
         if is_doubted {
             // Whoever claimed the checkpoint meanwhile puts out the same batch.
             self.ask(StoreRequest::TermAbove(self.term));
@@ -53,9 +55,7 @@ impl QueryMachine {
         publish.is_doubted = false;
         if self.spec.publish == PublishBy::Driver {
             self.act(Action::RunSink { batch, attempt });
-            return State::Publish(publish);
         }
-        publish.waiting = publish.prepared.keys().cloned().collect();
         for key in &publish.waiting {
             self.send(key, Command::Publish { batch, attempt });
         }

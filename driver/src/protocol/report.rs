@@ -22,6 +22,8 @@ pub struct BatchReport {
     pub attempt: AttemptId,
     /// When its trigger began, microseconds since the epoch.
     pub started_us: i64,
+    /// When the trigger before it began, whether or not that ran a batch; none before the first.
+    pub previous_us: Option<i64>,
     pub ended_us: i64,
     pub durations: Durations,
     pub starts: Vec<Offsets>,

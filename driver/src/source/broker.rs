@@ -9,10 +9,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use regex::Regex;
 
 use super::census::Census;
 use super::context::Context;
-use super::options::{KafkaOptions, Subscription, whole_name};
+use super::options::{KafkaOptions, Subscription};
 
 /// A broker that does not answer by then is reported; the promise to users is 5 s.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(4);
@@ -76,11 +77,14 @@ impl BrokerError {
     }
 }
 
+/// Topics of Kafka's own, which its answer marks as such, and librdkafka does not tell.
+const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__share_group_state", "__transaction_state"];
+
 /// One source's connection.
 pub(super) struct Broker {
     consumer: BaseConsumer<Context>,
     options: KafkaOptions,
-    pattern: Option<regex::Regex>,
+    pattern: Option<Regex>,
     partitions: Vec<TopicPartition>,
     census: Census,
     asked: Option<Instant>,
@@ -96,7 +100,7 @@ impl Broker {
         config.set("enable.auto.commit", "false");
         let consumer = config.create_with_context(Context::default()).map_err(BrokerError::Options)?;
         let pattern = match &options.subscription {
-            Subscription::Pattern(pattern) => whole_name(pattern).ok(),
+            Subscription::Pattern(pattern) => Regex::new(pattern).ok(),
             Subscription::Subscribe(_) | Subscription::Assign(_) => None,
         };
         Ok(Broker { consumer, options, pattern, partitions: Vec::new(), census: Census::default(), asked: None })
@@ -165,13 +169,15 @@ impl Broker {
         Ok(partitions)
     }
 
-    /// Of all topics whose names match; one that is being deleted or may not be read is none of them, as in Spark.
+    /// Of all topics whose names match; one that is being deleted, may not be read or is Kafka's own is none of them, as
+    /// in Spark.
     fn matching_partitions(&self) -> Result<Vec<TopicPartition>, BrokerError> {
         let metadata =
             self.consumer.fetch_metadata(None, METADATA_TIMEOUT).map_err(|source| self.unreachable(source))?;
         let mut partitions = Vec::new();
         for found in metadata.topics() {
-            if !self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(found.name())) {
+            let matches = self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(found.name()));
+            if !matches || INTERNAL_TOPICS.contains(&found.name()) {
                 continue;
             }
             match self.checked(found) {

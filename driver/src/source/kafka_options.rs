@@ -160,10 +160,10 @@ pub fn to_librdkafka(java: &BTreeMap<String, String>) -> Result<BTreeMap<String,
     for (name, value) in java {
         match rule(name) {
             Some(Same) => {
-                out.insert(name.clone(), checked(name, value)?);
+                out.insert(name.clone(), within_bounds(name, checked(name, value)?));
             }
             Some(Named(to)) => {
-                out.insert(to.to_string(), value.clone());
+                out.insert(to.to_string(), within_bounds(to, value.clone()));
             }
             Some(Ignored) => tracing::debug!(option = name, "kafka option has no use here"),
             Some(Refused(why)) => return Err(KafkaOptionError::Refused { name: name.clone(), why }),
@@ -182,6 +182,36 @@ pub fn to_librdkafka(java: &BTreeMap<String, String>) -> Result<BTreeMap<String,
 
 fn rule(name: &str) -> Option<Rule> {
     TABLE.binary_search_by_key(&name, |(name, _)| name).ok().map(|index| TABLE[index].1)
+}
+
+/// Where librdkafka takes less than Java's client: its bounds of these options. Java's -1, the system's size of a buffer
+/// or no limit, is its 0.
+const BOUNDS: &[(&str, i64, i64)] = &[
+    ("connections.max.idle.ms", 0, i32::MAX as i64),
+    // Not below what one message may take.
+    ("fetch.max.bytes", 1_000_000, i32::MAX as i64 - 512),
+    ("fetch.message.max.bytes", 1, 1_000_000_000),
+    ("fetch.min.bytes", 1, 100_000_000),
+    ("fetch.wait.max.ms", 0, 300_000),
+    ("max.partition.fetch.bytes", 1, 1_000_000_000),
+    ("metadata.max.age.ms", 1, 86_400_000),
+    ("reconnect.backoff.max.ms", 0, 3_600_000),
+    ("reconnect.backoff.ms", 0, 3_600_000),
+    ("retry.backoff.max.ms", 1, 300_000),
+    ("retry.backoff.ms", 1, 300_000),
+    ("socket.connection.setup.timeout.ms", 1_000, i32::MAX as i64),
+    ("socket.receive.buffer.bytes", 0, 100_000_000),
+    ("socket.send.buffer.bytes", 0, 100_000_000),
+    ("socket.timeout.ms", 10, 300_000),
+];
+
+/// The nearest value that librdkafka takes; what is no number is left for it to refuse.
+fn within_bounds(name: &str, value: String) -> String {
+    let bounds = BOUNDS.iter().find(|(bounded, ..)| *bounded == name);
+    match (bounds, value.trim().parse::<i64>()) {
+        (Some((_, least, most)), Ok(number)) => number.clamp(*least, *most).to_string(),
+        _ => value,
+    }
 }
 
 const PROTOCOLS: &[&str] = &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyrite_common::checkpoint::TopicPartition;
 use pyrite_common::nearest::{slip, suggestion};
 use pyrite_engine::error::{ExceptionKind, SparkError};
+use regex::Regex;
 
 use super::kafka_options::to_librdkafka;
 use super::limits::{Limits, TRIGGER_DELAY_MAX_US};
@@ -64,7 +65,8 @@ impl Subscription {
     pub fn has_topic(&self, topic: &str) -> bool {
         match self {
             Subscription::Subscribe(topics) => topics.iter().any(|one| one == topic),
-            Subscription::Pattern(pattern) => whole_name(pattern).is_ok_and(|pattern| pattern.is_match(topic)),
+            // As Spark: a part of the name is enough.
+            Subscription::Pattern(pattern) => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(topic)),
             Subscription::Assign(partitions) => partitions.iter().any(|one| one.topic == topic),
         }
     }
@@ -165,16 +167,11 @@ fn subscription(options: &BTreeMap<String, String>) -> Result<Subscription, Spar
                     "Pattern to subscribe is empty as specified value for option 'subscribePattern' is ''",
                 ));
             }
-            whole_name(value).map_err(|error| illegal(format!("`subscribePattern`: {error}")))?;
+            Regex::new(value).map_err(|error| illegal(format!("`subscribePattern`: {error}")))?;
             Ok(Subscription::Pattern(value.to_string()))
         }
         _ => assigned(value),
     }
-}
-
-/// A pattern as Java's `matches` takes it: the name as a whole.
-pub(super) fn whole_name(pattern: &str) -> Result<regex::Regex, regex::Error> {
-    regex::Regex::new(&format!("^(?:{pattern})$"))
 }
 
 fn assigned(value: &str) -> Result<Subscription, SparkError> {
@@ -322,7 +319,12 @@ mod tests {
         let reads =
             |name: &str, value: &str, topic: &str| parse(&[(name, value)]).unwrap().subscription.has_topic(topic);
         assert!(reads("subscribe", "a, b", "b") && !reads("subscribe", "a, b", "c"));
-        assert!(reads("subscribePattern", "a|b.*", "bc") && !reads("subscribePattern", "a|b.*", "ab"));
+        assert!(reads("subscribePattern", "a|b.*", "bc") && !reads("subscribePattern", "a|b.*", "xy"));
+        // As Spark: a part of the name is enough.
+        assert!(
+            reads("subscribePattern", "events", "prod-events-eu")
+                && !reads("subscribePattern", "^events$", "events-eu")
+        );
         assert!(reads("assign", r#"{"a":[1]}"#, "a") && !reads("assign", r#"{"a":[1]}"#, "b"));
     }
 

@@ -278,6 +278,15 @@ fn lost_records(known: &Offsets, seen: &Seen) -> Vec<Loss> {
         };
         losses.push(Loss { partition: partition.clone(), position, text });
     }
+    // As Spark: what a partition had before the query first saw it was there to read too.
+    for partition in seen.new.iter().filter(|partition| known.get(partition).is_none()) {
+        if let Some(earliest) = seen.earliest.get(partition).filter(|earliest| *earliest > 0) {
+            let text = format!(
+                "partition {partition} is new and begins at offset {earliest}: offsets [0, {earliest}) are no longer there"
+            );
+            losses.push(Loss { partition: partition.clone(), position: 0, text });
+        }
+    }
     losses
 }
 
@@ -311,6 +320,15 @@ mod tests {
         assert!(aged.contains("t-0") && aged.contains("[10, 20)"), "{aged}");
         assert!(lost_records(&known, &seen(r#"{"t":{"0":5}}"#, "{}"))[0].text.contains("[5, 10)"));
         assert!(lost_records(&known, &seen("{}", "{}"))[0].text.contains("gone"));
+    }
+
+    #[test]
+    fn a_new_partition_without_its_first_records_is_a_loss() {
+        let known = offsets(r#"{"t":{"0":10}}"#);
+        let new = vec![TopicPartition::new("t", 1), TopicPartition::new("t", 2)];
+        let seen = Seen { new, ..seen(r#"{"t":{"0":10,"1":7,"2":9}}"#, r#"{"t":{"1":0,"2":6}}"#) };
+        let losses: Vec<String> = lost_records(&known, &seen).into_iter().map(|loss| loss.text).collect();
+        assert!(losses.len() == 1 && losses[0].contains("t-2 is new") && losses[0].contains("[0, 6)"), "{losses:?}");
     }
 
     #[test]

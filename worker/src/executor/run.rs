@@ -14,6 +14,7 @@ use pyrite_proto::executor as proto;
 use pyrite_proto::executor::driver_message::Message;
 use pyrite_proto::executor::executor_message::Message as Reply;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::attempt::Attempt;
 use super::begin;
@@ -59,6 +60,8 @@ struct Executor {
     inboxes: Inboxes,
     listening: Listening,
     queries: HashMap<String, Query>,
+    /// Queries that were stopped, while their clients and databases are closed.
+    closing: JoinSet<()>,
     /// Locked: a worker must not take the state for a dead executor's.
     _alive: std::fs::File,
 }
@@ -122,7 +125,8 @@ impl Executor {
         let (received, overlays) = (Reserve::new(memory.receive_bytes), Reserve::new(memory.overlay_bytes));
         let shared = Shared { config, memory, pool, rocks, received, overlays, to_driver, events, runtime, peers };
         let shared = Arc::new(shared);
-        Ok((Self { shared, inboxes, listening, queries: HashMap::new(), _alive: alive }, receiver))
+        let (queries, closing) = (HashMap::new(), JoinSet::new());
+        Ok((Self { shared, inboxes, listening, queries, closing, _alive: alive }, receiver))
     }
 
     async fn receive(&mut self, message: Message) {
@@ -220,8 +224,9 @@ impl Executor {
             self.inboxes.remove(query_id, query.highest);
             query.cancel_current();
             tracing::info!(query = query_id, run = run_id, "query stopped");
+            while self.closing.try_join_next().is_some() {}
             // Closing clients and databases takes time; the last job that ends drops what it holds.
-            tokio::task::spawn_blocking(move || drop(query));
+            self.closing.spawn_blocking(move || drop(query));
         }
     }
 
@@ -285,13 +290,18 @@ impl Executor {
         }
         self.inboxes.close();
         drop(self.listening);
-        let (queries, shared) = (self.queries, self.shared);
-        let closed = tokio::task::spawn_blocking(move || {
-            drop(queries);
-            let state = shared.config.work_dir.join(STATE_FOLDER);
-            drop(shared);
-            let _ = std::fs::remove_dir_all(state);
-        });
+        let (queries, shared, mut closing) = (self.queries, self.shared, self.closing);
+        closing.spawn_blocking(move || drop(queries));
+        let closed = async {
+            while closing.join_next().await.is_some() {}
+            // The last of the threads that use it.
+            tokio::task::spawn_blocking(move || {
+                let state = shared.config.work_dir.join(STATE_FOLDER);
+                drop(shared);
+                let _ = std::fs::remove_dir_all(state);
+            })
+            .await
+        };
         if tokio::time::timeout(JOIN_MAX, closed).await.is_err() {
             tracing::warn!("clients and databases did not close in time");
         }

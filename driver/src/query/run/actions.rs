@@ -162,12 +162,26 @@ impl Runner {
         }
     }
 
+    /// In Spark's words.
+    fn warn_when_behind(&self, report: &BatchReport) {
+        let Trigger::ProcessingTime(interval) = self.start.trigger else { return };
+        let (interval_ms, spent_ms) = (interval.as_millis(), report.durations.trigger_execution_us / 1000);
+        if i128::from(spent_ms) > interval_ms as i128 {
+            tracing::warn!(
+                query = self.identity.id,
+                batch = report.batch,
+                "Current batch is falling behind. The trigger interval is {interval_ms} milliseconds, but spent {spent_ms} \
+                 milliseconds"
+            );
+        }
+    }
+
     fn report(&mut self, report: BatchReport) {
         self.uploads.add(&report);
-        let progress = progress(&self.identity, &report, &self.uploads, self.previous_us, self.sink_rows.take());
-        self.previous_us = Some(report.started_us);
+        let progress = progress(&self.identity, &report, &self.uploads, self.sink_rows.take());
         self.idle_since_us = report.ended_us;
         self.rows_trouble = None;
+        self.warn_when_behind(&report);
         for loss in &report.data_loss {
             tracing::warn!(query = self.identity.id, batch = report.batch, "records were lost: {loss}");
         }

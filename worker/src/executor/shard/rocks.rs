@@ -13,6 +13,11 @@ use rocksdb::{
 
 /// Write buffer of one shard; the manager below bounds their sum.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// A write buffer takes memory in such pieces. Small ones: an executor may have hundreds of shards, and what they take
+/// counts against the manager's bound whether it is used or not.
+const ARENA_BLOCK_BYTES: usize = 32 * 1024;
+/// The part of a write buffer that its own filter takes, from the start: ten bits for a key with its value of 60 bytes.
+const BUFFER_FILTER_RATIO: f64 = 0.02;
 /// Bits of the bloom filter for each key: one look in a hundred goes to a file for nothing.
 const BLOOM_BITS: f64 = 10.0;
 const BLOCK_BYTES: usize = 8 * 1024;
@@ -80,9 +85,10 @@ impl Rocks {
         options.set_block_based_table_factory(&table);
         options.set_write_buffer_manager(&self.buffers);
         options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_arena_block_size(ARENA_BLOCK_BYTES);
         options.set_max_write_buffer_number(3);
         options.set_memtable_whole_key_filtering(true);
-        options.set_memtable_prefix_bloom_ratio(0.1);
+        options.set_memtable_prefix_bloom_ratio(BUFFER_FILTER_RATIO);
         // One thread writes to a shard.
         options.set_allow_concurrent_memtable_write(false);
         options.set_enable_write_thread_adaptive_yield(false);
