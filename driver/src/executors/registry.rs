@@ -55,6 +55,8 @@ struct Tables {
     queries: BTreeMap<String, Mailbox>,
     /// Subscriptions there have ever been: the newest one's generation.
     generations: u64,
+    /// Why all executors were told to end; one that attaches later is told so too.
+    ended: Option<String>,
 }
 
 impl Tables {
@@ -189,7 +191,9 @@ impl Executors {
 
     /// Tells all executors to end.
     pub fn shut_down(&self, reason: &str) {
-        for attached in self.shared.tables.lock().executors.values() {
+        let mut tables = self.shared.tables.lock();
+        tables.ended = Some(reason.to_string());
+        for attached in tables.executors.values() {
             let shutdown = Shutdown { reason: reason.to_string() };
             let _ = attached.outgoing.try_send(message(driver_message::Message::Shutdown(shutdown)));
         }
@@ -200,6 +204,9 @@ impl Executors {
         let _ = outgoing.try_send(message(driver_message::Message::Welcome(welcome)));
         let queries = {
             let mut tables = self.shared.tables.lock();
+            if let Some(reason) = tables.ended.clone() {
+                let _ = outgoing.try_send(message(driver_message::Message::Shutdown(Shutdown { reason })));
+            }
             let view = ExecutorView { info: info.clone(), resident_bytes: 0, cpu_micros: 0, active_tasks: 0 };
             tables.executors.insert(info.key.clone(), Attached { view, outgoing });
             tables.senders()

@@ -178,6 +178,10 @@ impl Desk {
 
     fn upload_all(&self) {
         while let Some(shard) = self.next_in_line() {
+            // It may have been restored meanwhile, and `shorten` be at it.
+            if !self.policy.is_due(shard.id().shard, shard.chain()) {
+                continue;
+            }
             let started = Instant::now();
             // One that is between two versions now comes again with its next fold.
             if let Some(frozen) = freeze(&shard) {
